@@ -1,0 +1,87 @@
+"""Gradients of a loss function at shifted weights, in eager code.
+
+The readable counterpart of the gradient replay, and the reference it is tested
+against: shift the weights, call the loss function again, put the weights back.
+"""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+
+class _RecordingScope(keras.StatelessScope):
+    """Keeps what is assigned to Keras variables, without assigning it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updates: dict = {}
+
+    def add_update(self, update) -> None:
+        variable, value = update
+        self.updates[id(variable)] = (variable, value)
+        super().add_update(update)
+
+
+class ClosureGradients:
+    """Evaluates a loss function and its gradients at `w` and at `w + shift`.
+
+    Every call sees the state of Keras variables (BatchNorm's statistics, the seeds of
+    dropout) as it was at the start, so all calls see the same noise; what the call at
+    `w` changed is applied once, by `commit`.
+
+    Args:
+        loss_fn: Callable without arguments that returns the scalar loss. The model in
+            it must be built. Other side effects than assigning Keras variables happen
+            at every call.
+        variables: List of `tf.Variable`s to differentiate with respect to.
+
+    Example:
+
+    >>> w = tf.Variable([1.0, 2.0])
+    >>> closure = ClosureGradients(lambda: tf.reduce_sum(w**3), [w])
+    >>> gradients, loss = closure.at_weights()
+    >>> gradients, loss = closure([tf.constant([1.0, 0.0])])
+    >>> gradients[0].numpy().tolist(), float(loss)
+    ([12.0, 12.0], 16.0)
+    """
+
+    def __init__(
+        self, loss_fn: Callable[[], tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> None:
+        self._loss_fn = loss_fn
+        self._variables = list(variables)
+        self._updates: dict = {}
+
+    def at_weights(self) -> tuple[list[tf.Tensor | None], tf.Tensor]:
+        """Gradients (None where there is none) and loss at the weights as they are."""
+        gradients, loss, self._updates = self._evaluate()
+        return gradients, loss
+
+    def __call__(
+        self, shifts: Sequence[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Gradients and loss at `w + shift`; the weights are put back to the bit."""
+        kept = [tf.identity(v) for v in self._variables]
+        try:
+            for variable, shift in zip(self._variables, shifts, strict=True):
+                variable.assign_add(shift)
+            gradients, loss, _ = self._evaluate()
+        finally:
+            for variable, value in zip(self._variables, kept, strict=True):
+                variable.assign(value)
+        return gradients, loss
+
+    def commit(self) -> None:
+        """Applies the state changes of the call at `w`."""
+        for variable, value in self._updates.values():
+            variable.assign(value)
+
+    def _evaluate(self):
+        with _RecordingScope() as scope, tf.GradientTape() as tape:
+            loss = self._loss_fn()
+        gradients = [
+            None if g is None else tf.convert_to_tensor(g)
+            for g in tape.gradient(loss, self._variables)
+        ]
+        return gradients, loss, scope.updates

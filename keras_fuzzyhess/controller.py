@@ -1,0 +1,137 @@
+"""What the fuzzy system is told and what is done with its answer.
+
+Pure functions of signals and state. Inputs of the rule base are the trend of the
+loss and the progress of the training, as in arXiv 2403.15416; how both are computed
+is our choice, for the paper does not publish it.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+FAST, SLOW = 0.1, 0.02
+"""Rates of the two moving averages of the loss: windows of about 10 and 50 steps."""
+
+GAIN_RANGE = (0.1, 10.0)
+"""Bounds of the gain: a hundredfold range around the measured step length."""
+
+HALF_WAY = 1000.0
+"""Without `total_steps`, the number of steps after which progress is one half."""
+
+
+class LossStatistics(NamedTuple):
+    """Moving averages of the loss.
+
+    Attributes:
+        count: Number of losses seen.
+        fast: Average over about the last 10.
+        slow: Average over about the last 50.
+        variance: Average squared deviation from the slow average.
+    """
+
+    count: tf.Tensor
+    fast: tf.Tensor
+    slow: tf.Tensor
+    variance: tf.Tensor
+
+
+def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
+    """Takes one loss into the averages.
+
+    The first losses are averaged plainly (rate `1 / count`), so that there is no bias
+    towards the initial zero.
+
+    Args:
+        statistics: The averages so far, all zero at the start.
+        loss: Scalar minibatch loss.
+
+    Returns:
+        `LossStatistics`.
+
+    Example:
+
+    >>> zero = LossStatistics(*(tf.constant(0.0),) * 4)
+    >>> after_two = observe_loss(observe_loss(zero, 3.0), 1.0)
+    >>> float(after_two.fast), float(after_two.slow)
+    (2.0, 2.0)
+    """
+    count = statistics.count + 1
+    fast, slow = tf.maximum(FAST, 1 / count), tf.maximum(SLOW, 1 / count)
+    deviation = loss - statistics.slow
+    return LossStatistics(
+        count=count,
+        fast=statistics.fast + fast * (loss - statistics.fast),
+        slow=statistics.slow + slow * deviation,
+        variance=statistics.variance
+        + slow * (deviation**2 * (1 - slow) - statistics.variance),
+    )
+
+
+def loss_trend(statistics: LossStatistics) -> tf.Tensor:
+    """How the loss moves, in units of its own scatter.
+
+        trend = clip((slow - fast) / sqrt(variance), -1, 1)
+
+    Returns:
+        Scalar in [-1, 1], positive when the loss falls, 0 when it is constant.
+
+    Example:
+
+    >>> falling = LossStatistics(60.0, fast=1.0, slow=2.0, variance=4.0)
+    >>> float(loss_trend(falling))
+    0.5
+    """
+    deviation = tf.sqrt(tf.convert_to_tensor(statistics.variance))
+    trend = tf.math.divide_no_nan(statistics.slow - statistics.fast, deviation)
+    return tf.clip_by_value(trend, -1.0, 1.0)
+
+
+def training_progress(step: tf.Tensor, total_steps: int | None) -> tf.Tensor:
+    """How far the training has come.
+
+    Args:
+        step: Scalar integer, number of steps taken.
+        total_steps: Number of steps planned, or None.
+
+    Returns:
+        Scalar in [0, 1]: `step / total_steps`, or without a plan
+        `step / (step + 1000)`, which rises from 0 and never reaches 1.
+
+    Example:
+
+    >>> float(training_progress(tf.constant(1000), None))
+    0.5
+    >>> float(training_progress(tf.constant(30), total_steps=40))
+    0.75
+    """
+    step = tf.cast(step, tf.float32)
+    if total_steps is None:
+        return step / (step + HALF_WAY)
+    return tf.minimum(step / total_steps, 1.0)
+
+
+def controlled_gain(gain: tf.Tensor, output: dict[str, tf.Tensor]) -> tf.Tensor:
+    """The gain after the fuzzy system has spoken.
+
+    Rate law, for a rule base with the output `gain_rate` (our choice): the output is
+    the relative change per step, `c <- clip(c exp(gain_rate), 0.1, 10)`.
+    Direct law, for one with the output `gain` (arXiv 2403.15416): the output is the
+    factor of the learning rate itself.
+
+    Args:
+        gain: Scalar, the gain `c` of the step before.
+        output: Outputs of the control surface by name.
+
+    Returns:
+        Scalar.
+
+    Example:
+
+    >>> float(controlled_gain(tf.constant(9.9), {"gain_rate": tf.constant(0.5)}))
+    10.0
+    >>> float(controlled_gain(tf.constant(9.9), {"gain": tf.constant(0.25)}))
+    0.25
+    """
+    if "gain" in output:
+        return output["gain"]
+    return tf.clip_by_value(gain * tf.exp(output["gain_rate"]), *GAIN_RANGE)

@@ -1,0 +1,144 @@
+"""Diagonal of the Hessian from two gradients: probes, their averages, a reference.
+
+The gradient at `w + shift` minus the gradient at `w`, divided element by element by
+the shift, is
+
+    (H shift)_i / shift_i = H_ii + sum_{j != i} H_ij shift_j / shift_i .
+
+With independent random signs as the shift the second term has mean zero, and the
+quotient is an unbiased estimate of the diagonal (Hutchinson 1989; Bekas et al. 2007).
+With a constant shift, as in arXiv 2403.15416, it is the row sum of the Hessian
+instead, however many probes are averaged.
+"""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+
+def random_signs(
+    variables: Sequence[tf.Variable], seed: keras.random.SeedGenerator
+) -> list[tf.Tensor]:
+    """Independent random signs (Rademacher), one for each weight.
+
+    Args:
+        variables: List of weights, whose shapes and dtypes the signs take.
+        seed: `keras.random.SeedGenerator`, advanced once for each weight. As part of
+            the optimizer's state it makes the sequence differ from step to step and
+            go on after a reload.
+
+    Returns:
+        List of tensors of -1 and +1.
+
+    Example:
+
+    >>> seed = keras.random.SeedGenerator(0)
+    >>> signs = random_signs([tf.Variable(tf.zeros((2, 3)))], seed)[0]
+    >>> signs.shape, sorted(set(abs(signs).numpy().ravel().tolist()))
+    (TensorShape([2, 3]), [1.0])
+    """
+    return [
+        2 * tf.cast(keras.random.randint(v.shape, 0, 2, seed=seed), v.dtype) - 1
+        for v in variables
+    ]
+
+
+def diagonal_sample(
+    gradients: Sequence[tf.Tensor],
+    shifted_gradients: Sequence[tf.Tensor],
+    shifts: Sequence[tf.Tensor],
+) -> list[tf.Tensor]:
+    """One sample of the Hessian's diagonal, `(g(w + shift) - g(w)) / shift`.
+
+    Args:
+        gradients: Gradients at `w`.
+        shifted_gradients: Gradients at `w + shift`, same minibatch, same noise.
+        shifts: The shifts; no element may be zero.
+
+    Returns:
+        List of tensors, in units of loss per squared weight. Source: arXiv
+        2403.15416, its approximation of the second derivative.
+
+    Example:
+
+    >>> w, h, r = tf.constant([1.0, 2.0]), tf.constant([3.0, 5.0]), 0.5
+    >>> shift = tf.constant([r, -r])
+    >>> diagonal_sample([h * w], [h * (w + shift)], [shift])[0].numpy().tolist()
+    [3.0, 5.0]
+    """
+    return [
+        (shifted - gradient) / shift
+        for gradient, shifted, shift in zip(
+            gradients, shifted_gradients, shifts, strict=True
+        )
+    ]
+
+
+def root_mean_square(
+    mean_square: Sequence[tf.Tensor], weight: tf.Tensor
+) -> list[tf.Tensor]:
+    """Bias-corrected root of moving averages of squared samples.
+
+    Args:
+        mean_square: Moving averages `d <- beta_3 d + (1 - beta_3) h**2`, started at 0.
+        weight: Sum of the weights in the averages, the same recursion with `h = 1`;
+            with a constant `beta_3` it is Adam's `1 - beta_3**n`.
+
+    Returns:
+        List of tensors `sqrt(d / weight)`, zero before the first sample. Positive by
+        construction, so negative curvature needs no case of its own (AdaHessian,
+        arXiv 2006.00719).
+
+    Example:
+
+    >>> beta_3, h = 0.9, tf.constant([2.0, -3.0])
+    >>> root = root_mean_square([(1 - beta_3) * h**2], 1 - beta_3)[0]
+    >>> [round(float(x), 4) for x in root]
+    [2.0, 3.0]
+    """
+    return [
+        tf.sqrt(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in mean_square
+    ]
+
+
+def hessian_vector_product(
+    loss_fn: Callable[[], tf.Tensor],
+    variables: Sequence[tf.Variable],
+    vectors: Sequence[tf.Tensor],
+) -> list[tf.Tensor]:
+    """The exact product of the Hessian with a vector (Pearlmutter 1994).
+
+    The reference beside the probes: it costs about twice a gradient and needs every
+    operation of the model to be twice differentiable, which loops compiled by XLA and
+    some fused kernels are not; that is why the probes do without it.
+
+    Args:
+        loss_fn: Callable without arguments that returns the scalar loss.
+        variables: List of the weights.
+        vectors: List of tensors of the weights' shapes.
+
+    Returns:
+        List of tensors `H v`, zeros where the gradient does not depend on the weight.
+
+    Example:
+
+    >>> w = tf.Variable([1.0, 2.0])
+    >>> loss = lambda: w[0] ** 2 * w[1]
+    >>> hessian_vector_product(loss, [w], [tf.constant([1.0, 0.0])])[0].numpy().tolist()
+    [4.0, 2.0]
+    """
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            loss = loss_fn()
+        gradients = inner.gradient(loss, variables)
+        slope = tf.add_n(
+            [
+                tf.reduce_sum(g * v)
+                for g, v in zip(gradients, vectors, strict=True)
+                if g is not None
+            ]
+        )
+    return outer.gradient(
+        slope, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )

@@ -1,0 +1,266 @@
+"""A Keras optimizer that can take the gradient of a step a second time.
+
+Everything here is plumbing between Keras and the algorithm: where the loss and the
+second gradient come from, on one replica or several, in `fit`, in a custom loop or
+in eager code. What is measured and what is done with it is in `optimizer.py`.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_fuzzyhess.closure import ClosureGradients
+from keras_fuzzyhess.replay import GradientReplay
+from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
+from keras_fuzzyhess.step_length import root_mean_square
+
+GradientsAt = Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]
+"""Maps shifts of the weights to the gradients and the loss at the shifted weights."""
+
+
+class _PendingStep(threading.local):
+    """What an optimizer learns of a step before `apply`; replicas are threads."""
+
+    loss: tf.Tensor | None = None
+    loss_fn: Callable[[], tf.Tensor] | None = None
+
+
+class SecondGradientOptimizer(keras.optimizers.Optimizer):
+    """Base of optimizers that measure with gradients at shifted weights.
+
+    A subclass implements `observe_loss`, `is_probe_step`, `probe` and `displacements`.
+
+    Args:
+        learning_rate: Float, schedule or callable, as in `keras.optimizers.Optimizer`.
+        **kwargs: The other arguments of `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: under the global policy `mixed_float16`.
+    """
+
+    def __init__(self, learning_rate: float, **kwargs) -> None:
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self._pending = _PendingStep()
+        if keras.config.dtype_policy().name == "mixed_float16":
+            raise ValueError(
+                f"{type(self).__name__} must not be used under loss scaling, which "
+                "hides the weights from it. Received: the global dtype policy "
+                "'mixed_float16'. Use "
+                "`keras.config.set_dtype_policy('mixed_bfloat16')`."
+            )
+
+    # What a subclass implements.
+
+    def observe_loss(self, loss: tf.Tensor) -> None:
+        """Takes in the loss of the minibatch, summed over replicas."""
+        raise NotImplementedError
+
+    def is_probe_step(self) -> tf.Tensor | bool:
+        """Whether this step takes a second gradient."""
+        raise NotImplementedError
+
+    def probe(
+        self,
+        gradients_at: GradientsAt,
+        gradients: list[tf.Tensor],
+        variables: list[tf.Variable],
+    ) -> None:
+        """Takes one second gradient and keeps what it tells in the state.
+
+        Gradients here are those of this replica, before clipping and accumulation.
+        """
+        raise NotImplementedError
+
+    def displacements(
+        self,
+        gradients: list[tf.Tensor],
+        variables: list[tf.Variable],
+        learning_rate: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """What to subtract from the weights, given gradients summed over replicas."""
+        raise NotImplementedError
+
+    # What users and Keras call.
+
+    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
+        """Takes note of the loss and scales it by `loss_scale_factor`, if given.
+
+        `fit` calls it. A training loop of your own must call it inside the tape:
+
+        ```python
+        with tf.GradientTape() as tape:
+            loss = optimizer.scale_loss(loss_fn(y, model(x, training=True)))
+        ```
+
+        Args:
+            loss: Scalar tensor.
+
+        Returns:
+            Scalar tensor.
+        """
+        self._pending.loss = loss
+        return super().scale_loss(loss)
+
+    def minimize(
+        self, loss_fn: Callable[[], tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> tf.Tensor:
+        """Takes one step on the loss that `loss_fn` computes.
+
+        For eager code and custom loops. In eager code the second gradient is taken by
+        calling `loss_fn` again at shifted weights; dropout and other layers of Keras
+        repeat their noise, and their state moves once. Inside `tf.function` the traced
+        gradients are replayed as in `fit`.
+
+        Args:
+            loss_fn: Callable without arguments that returns the scalar loss. The model
+                in it must be built.
+            variables: List of the weights to train.
+
+        Returns:
+            The loss before the step.
+
+        Raises:
+            ValueError: in eager code, if the first two calls of `loss_fn` differ by
+                more than rounding (noise from elsewhere than Keras's seeds).
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> w, optimizer = tf.Variable([5.0, -3.0]), FuzzyHess(seed=0)
+        >>> for _ in range(60):
+        ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+        >>> float(loss) < 1.0
+        True
+        """
+        variables = list(variables)
+        if not tf.executing_eagerly():
+            with tf.GradientTape() as tape:
+                loss = loss_fn()
+                scaled = self.scale_loss(loss)
+            self.apply(tape.gradient(scaled, variables), variables)
+            return loss
+        closure = ClosureGradients(loss_fn, [_native(v) for v in variables])
+        gradients, loss = closure.at_weights()
+        if not self.built:
+            _refuse_noise(loss, closure.at_weights()[1])
+        if self.loss_scale_factor is not None:  # `apply` is going to divide by it
+            gradients = [
+                None if g is None else g * self.loss_scale_factor for g in gradients
+            ]
+        self._pending.loss, self._pending.loss_fn = loss, loss_fn
+        self.apply(gradients, variables)
+        closure.commit()
+        return loss
+
+    def apply(self, grads, trainable_variables=None) -> None:
+        """Updates the weights, as in `keras.optimizers.Optimizer`.
+
+        Args:
+            grads: List of gradients, symbolic tensors of the function being traced.
+            trainable_variables: List of weights; may be left out once built.
+
+        Raises:
+            ValueError: if `scale_loss` was not called with the loss of this step, or
+                if the gradients are not part of a traced function.
+        """
+        grads = [None if g is None else tf.convert_to_tensor(g) for g in grads]
+        try:
+            self._refuse_incomplete(grads)
+            super().apply(grads, trainable_variables)
+        finally:
+            self._pending.loss = self._pending.loss_fn = None
+
+    def build(self, variables) -> None:
+        """Creates the optimizer's variables, one set for each of `variables`.
+
+        Raises:
+            ValueError: if a weight is stored in less than 32 bits.
+        """
+        for variable in variables:
+            if variable.dtype not in ("float32", "float64", tf.float32, tf.float64):
+                raise ValueError(
+                    f"{type(self).__name__} must train weights of dtype float32 or "
+                    "float64, for smaller ones lose the shift of a probe to "
+                    f"rounding. Received: `{variable.name}` of dtype "
+                    f"{variable.dtype}. For speed use the policy 'mixed_bfloat16', "
+                    "which computes in 16 bits and keeps the weights in 32."
+                )
+        super().build(variables)
+
+    # How Keras's own steps are filled in.
+
+    def _refuse_incomplete(self, gradients: list[tf.Tensor | None]) -> None:
+        if self._pending.loss is None:
+            raise ValueError(
+                f"{type(self).__name__} must be given the loss of every step. "
+                "Received: gradients without a loss. In a training loop of your "
+                "own, call `loss = optimizer.scale_loss(loss)` inside the tape, "
+                "before the gradients are computed. If the model has the policy "
+                "'mixed_float16', Keras's loss scaling stands between: use "
+                "'mixed_bfloat16'."
+            )
+        if self._pending.loss_fn is None and tf.executing_eagerly():
+            raise ValueError(
+                f"{type(self).__name__} must see how the gradients are computed, "
+                "for it takes them again at shifted weights. Received: gradients "
+                "from eager code (`run_eagerly=True`, or a loop without "
+                "`tf.function`). Train without `run_eagerly`, decorate the "
+                "training step with `@tf.function`, or call "
+                "`optimizer.minimize(loss_fn, variables)`."
+            )
+
+    def _backend_apply_gradients(self, grads, trainable_variables) -> None:
+        # Overridden because here the gradients are still those of the minibatch:
+        # not clipped, not accumulated, not summed over replicas.
+        variables = [_native(v) for v in trainable_variables]
+        loss, loss_fn = self._pending.loss, self._pending.loss_fn
+        gradients_at: GradientsAt = (
+            ClosureGradients(loss_fn, variables)
+            if loss_fn is not None
+            else GradientReplay(grads, loss, variables)
+        )
+        self.observe_loss(all_reduce_sum(tf.cast(loss, tf.float32)))
+        due = self.is_probe_step()
+        if self.gradient_accumulation_steps:
+            steps = self.gradient_accumulation_steps
+            due = due & tf.equal((self._iterations.value + 1) % steps, 0)
+        cond_in_every_replica(due, lambda: self.probe(gradients_at, grads, variables))
+        super()._backend_apply_gradients(grads, trainable_variables)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate) -> None:
+        # Overridden because an update needs means over all weights, which Keras's
+        # `update_step`, called with one variable at a time, cannot take. Every replica
+        # computes the same update from the summed gradients and writes its own copy.
+        variables = [_native(v) for v in trainable_variables]
+        gradients = all_reduce_sum(grads)
+        learning_rate = tf.cast(learning_rate, tf.float32)
+        displacements = self.displacements(gradients, variables, learning_rate)
+        decay = (
+            self.weight_decay * root_mean_square(displacements)
+            if self.weight_decay
+            else None
+        )
+        for variable, displacement in zip(variables, displacements, strict=True):
+            if decay is not None and self._use_weight_decay(variable):
+                displacement += variable * tf.cast(decay, variable.dtype)
+            self.assign_sub(variable, displacement)
+
+    def _apply_weight_decay(self, variables) -> None:
+        """Does nothing: the decay is scaled by the step, which is not known yet."""
+
+
+def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _refuse_noise(first: tf.Tensor, second: tf.Tensor) -> None:
+    if abs(float(first - second)) > 1e-5 * abs(float(first)):
+        raise ValueError(
+            "`loss_fn` must give the same loss when it is called twice at the same "
+            f"weights. Received: {float(first)}, then {float(second)}. Take noise "
+            "from Keras layers or a `keras.random.SeedGenerator`, draw the minibatch "
+            "outside of `loss_fn`, or train inside `tf.function`, where the noise is "
+            "shared."
+        )
