@@ -1,0 +1,7 @@
+"""FuzzyHess: a second-order Keras optimizer without learning-rate tuning."""
+
+from keras_fuzzyhess.fuzzy.rule_base import RuleBase
+from keras_fuzzyhess.optimizer import FuzzyHess
+from keras_fuzzyhess.salo import SALO
+
+__all__ = ["SALO", "FuzzyHess", "RuleBase"]

@@ -26,13 +26,13 @@ class LossStatistics(NamedTuple):
         count: Number of losses seen.
         fast: Average over about the last 10.
         slow: Average over about the last 50.
-        variance: Average squared deviation from the slow average.
+        deviation: Average absolute deviation from the slow average.
     """
 
     count: tf.Tensor
     fast: tf.Tensor
     slow: tf.Tensor
-    variance: tf.Tensor
+    deviation: tf.Tensor
 
 
 def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
@@ -57,32 +57,33 @@ def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
     """
     count = statistics.count + 1
     fast, slow = tf.maximum(FAST, 1 / count), tf.maximum(SLOW, 1 / count)
-    deviation = loss - statistics.slow
+    # From the average that has not seen this loss; the first loss has no deviation.
+    deviation = tf.where(count > 1, tf.abs(loss - statistics.slow), 0.0)
     return LossStatistics(
         count=count,
         fast=statistics.fast + fast * (loss - statistics.fast),
-        slow=statistics.slow + slow * deviation,
-        variance=statistics.variance
-        + slow * (deviation**2 * (1 - slow) - statistics.variance),
+        slow=statistics.slow + slow * (loss - statistics.slow),
+        deviation=statistics.deviation + slow * (deviation - statistics.deviation),
     )
 
 
 def loss_trend(statistics: LossStatistics) -> tf.Tensor:
     """How the loss moves, in units of its own scatter.
 
-        trend = clip((slow - fast) / sqrt(variance), -1, 1)
+        trend = clip((slow - fast) / deviation, -1, 1)
 
     Returns:
         Scalar in [-1, 1], positive when the loss falls, 0 when it is constant.
 
     Example:
 
-    >>> falling = LossStatistics(60.0, fast=1.0, slow=2.0, variance=4.0)
+    >>> falling = LossStatistics(60.0, fast=1.0, slow=2.0, deviation=2.0)
     >>> float(loss_trend(falling))
     0.5
     """
-    deviation = tf.sqrt(tf.convert_to_tensor(statistics.variance))
-    trend = tf.math.divide_no_nan(statistics.slow - statistics.fast, deviation)
+    trend = tf.math.divide_no_nan(
+        statistics.slow - statistics.fast, statistics.deviation
+    )
     return tf.clip_by_value(trend, -1.0, 1.0)
 
 

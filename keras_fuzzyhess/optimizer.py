@@ -1,26 +1,114 @@
-"""FuzzyHess: the algorithm, one step of it, and its state."""
+"""FuzzyHess: curvature and step length measured, their use driven by fuzzy rules."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import controller, curvature, step_length
+from keras_fuzzyhess import curvature, step_length
 from keras_fuzzyhess.direction import clip_to_root_mean_square, preconditioner
-from keras_fuzzyhess.fuzzy import control_surface, default_rule_base
+from keras_fuzzyhess.fuzzy import default_rule_base
+from keras_fuzzyhess.fuzzy_controlled import (
+    FuzzyControlledOptimizer,
+    check_argument,
+    is_number,
+)
+from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum
-from keras_fuzzyhess.second_gradient import GradientsAt, SecondGradientOptimizer
+from keras_fuzzyhess.salo import SALO
+from keras_fuzzyhess.second_gradient import GradientsAt
 
 # All of these are our choice.
-PROBE_RADIUS = 1e-2
 CURVATURE_DAMPING = 0.1
 EPSILON = 1e-8
 CLIP_FACTOR = 3.0
 LENGTH_PROBE_MOMENTUM = 0.97
-EARLY_CURVATURE_PROBES = (0, 2, 6)
-EARLY_LENGTH_PROBES = (1, 3, 7)
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
-class FuzzyHess(SecondGradientOptimizer):
+class FuzzyHess(FuzzyControlledOptimizer):
+    """Second-order optimizer that finds its own learning rate.
+
+    Most steps take one gradient `g`. Every `probe_interval`-th step takes a second
+    one at randomly shifted weights, which samples the diagonal of the Hessian, and
+    half an interval later one further along the last step, which tells how long the
+    step should be. A fuzzy-logic system watches the loss and drives the gain `c` and
+    the momentum `beta_3` of the curvature. With all operations element by element:
+
+    ```
+    curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
+                      d <- beta_3 d + (1 - beta_3) h**2
+    length probe      kappa = |u . (g(w) - g(w - eta u))| / eta
+                      s = g(w) . u + eta kappa ,    u, eta of the step before
+                      a = max(mean s, 0) / mean kappa
+    direction         u = m / D ,   D = (sqrt(d) + 0.1 mean(sqrt(d)))**p sqrt(v)**(1-p)
+    control           c <- clip(c exp(gain_rate), 0.1, 10)
+    step              eta = learning_rate c a ,    w <- w - eta u
+    ```
+
+    where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
+    clipped to 3 times its root mean square.
+
+    Reference: Bensadok and Babar, "Fuzzy hyperparameters update in a second order
+    optimization", arXiv 2403.15416, for the probe at shifted weights, the momentum of
+    the second derivative and the fuzzy control of both. Random signs, the squared
+    average, the length probe, the direction between curvature and Adam, the rules and
+    all default values are our choice; `FuzzyHess.salo` keeps to the paper.
+
+    Args:
+        learning_rate: A float, a `keras.optimizers.schedules.LearningRateSchedule` or
+            a callable: factor of the measured step length, without unit. Defaults to
+            `1.0`, the measured minimum; a schedule is a schedule of this factor.
+        beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
+        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.999`
+            (Adam's).
+        curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
+            0 is Adam's direction, 1 pure curvature. Defaults to `0.5`.
+        probe_interval: Integer of at least 2. Every so many steps a curvature probe
+            and a length probe are taken, so that a step costs `1 + 2 / probe_interval`
+            gradients on average. Defaults to `10`.
+        probe_radius: Positive float `r`, how far a curvature probe shifts every
+            weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
+            the neighbourhood.
+        total_steps: Integer or `None`, the planned number of steps; the rules for
+            late training apply towards its end. Defaults to `None`: progress is then
+            `step / (step + 1000)`.
+        rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
+            `skfuzzy.control.ControlSystem`. Defaults to
+            `keras_fuzzyhess.fuzzy.default_rule_base()`.
+        seed: Integer or `None`, seed of the random signs. With `None` one is drawn,
+            after `keras.utils.set_random_seed` always the same.
+        weight_decay: Float or `None`. Decoupled: a step also subtracts
+            `weight_decay * rms * w`, with `rms` the root mean square of the step over
+            all weights, which takes the place of AdamW's learning rate.
+        clipnorm: As in `keras.optimizers.Optimizer`; probes see unclipped gradients.
+        clipvalue: As `clipnorm`.
+        global_clipnorm: As `clipnorm`.
+        use_ema: As in `keras.optimizers.Optimizer`.
+        ema_momentum: As in `keras.optimizers.Optimizer`.
+        ema_overwrite_frequency: As in `keras.optimizers.Optimizer`.
+        loss_scale_factor: As in `keras.optimizers.Optimizer`.
+        gradient_accumulation_steps: As in `keras.optimizers.Optimizer`; a probe is
+            taken on the last minibatch of those accumulated.
+        name: String, the optimizer's name.
+
+    Raises:
+        ValueError: if an argument is out of its range, or under the global policy
+            `mixed_float16`.
+        TypeError: if `rule_base` is none of the types above.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile(optimizer=FuzzyHess(), loss="mse")
+    >>> x = tf.random.stateless_normal((64, 2), seed=(0, 1))
+    >>> y = x @ [[1.0], [-2.0]]
+    >>> history = model.fit(x, y, epochs=20, verbose=0)
+    >>> history.history["loss"][-1] < 0.1 * history.history["loss"][0]
+    True
+    """
+
     def __init__(
         self,
         learning_rate=1.0,
@@ -28,6 +116,7 @@ class FuzzyHess(SecondGradientOptimizer):
         beta_2=0.999,
         curvature_power=0.5,
         probe_interval=10,
+        probe_radius=0.01,
         total_steps=None,
         rule_base=None,
         seed=None,
@@ -42,10 +131,13 @@ class FuzzyHess(SecondGradientOptimizer):
         gradient_accumulation_steps=None,
         name="fuzzyhess",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(
-            learning_rate=learning_rate,
-            name=name,
+            learning_rate,
+            beta_1,
+            probe_radius,
+            total_steps,
+            default_rule_base() if rule_base is None else rule_base,
             weight_decay=weight_decay,
             clipnorm=clipnorm,
             clipvalue=clipvalue,
@@ -55,197 +147,188 @@ class FuzzyHess(SecondGradientOptimizer):
             ema_overwrite_frequency=ema_overwrite_frequency,
             loss_scale_factor=loss_scale_factor,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            name=name,
             **kwargs,
         )
-        self.beta_1 = beta_1
+        check_argument(
+            "beta_2", beta_2, "in [0, 1)", is_number(beta_2) and 0 <= beta_2 < 1
+        )
+        check_argument(
+            "curvature_power",
+            curvature_power,
+            "in [0, 1]",
+            is_number(curvature_power) and 0 <= curvature_power <= 1,
+        )
+        check_argument(
+            "probe_interval",
+            probe_interval,
+            "an integer of at least 2, for the two kinds of probe take turns",
+            type(probe_interval) is int and probe_interval >= 2,
+        )
+        check_argument(
+            "seed", seed, "an integer or None", seed is None or type(seed) is int
+        )
         self.beta_2 = beta_2
         self.curvature_power = curvature_power
         self.probe_interval = probe_interval
-        self.total_steps = total_steps
-        self.rule_base = rule_base or default_rule_base()
         self.seed = seed
-        self._surface = control_surface(self.rule_base)
 
-    def build(self, variables):
+    @classmethod
+    def salo(cls, **kwargs) -> SALO:
+        """The optimizer of arXiv 2403.15416, as far as the paper tells.
+
+        Args:
+            **kwargs: Arguments of `keras_fuzzyhess.SALO`.
+
+        Returns:
+            A `keras_fuzzyhess.SALO`.
+
+        Example:
+
+        >>> FuzzyHess.salo(learning_rate=0.02).name
+        'salo'
+        """
+        return SALO(**kwargs)
+
+    def build(self, variables) -> None:
+        """Creates the optimizer's variables, three for each of `variables`."""
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._curvatures = self.add_optimizer_variables(
-            variables, ["momentum", "curvature"]
-        )
         if self.curvature_power < 1:
             self._velocities = self.add_optimizer_variables(variables, "velocity")
+        self._slope = self.add_scalar("slope")
+        self._slope_curvature = self.add_scalar("slope_curvature")
+        self._length_weight = self.add_scalar("length_weight")
+        self._last_length = self.add_scalar("last_length")
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)
-        scalar = self._add_scalar
-        self._loss_statistics = controller.LossStatistics(
-            *(scalar(f"loss_{name}") for name in controller.LossStatistics._fields)
-        )
-        self._gain = scalar("gain", 1.0)
-        self._beta_3 = scalar("beta_3")
-        self._curvature_weight = scalar("curvature_weight")
-        self._mean_curvature = scalar("mean_curvature")
-        self._slope = scalar("slope")
-        self._slope_curvature = scalar("slope_curvature")
-        self._last_length = scalar("last_length")
-        self._probes = self.add_variable((), dtype="int", name="probes")
 
-    def _add_scalar(self, name, value=0.0):
-        return self.add_variable(
-            (), keras.initializers.Constant(value), "float32", name=name
-        )
+    # Measure.
 
-    # measure
-
-    def is_probe_step(self):
-        is_curvature, is_length = self._probe_kinds()
+    def is_probe_step(self) -> tf.Tensor:
+        """Whether this step takes a probe of either kind."""
+        is_curvature, is_length = probe_schedule(self.iterations, self.probe_interval)
         return is_curvature | is_length
 
-    def _probe_kinds(self):
-        step = tf.cast(tf.convert_to_tensor(self.iterations), tf.int32)
-        phase = step % self.probe_interval
-        regular_c = tf.equal(phase, 0)
-        regular_l = tf.equal(phase, self.probe_interval // 2)
-        early_c = tf.reduce_any(tf.equal(step, EARLY_CURVATURE_PROBES))
-        early_l = tf.reduce_any(tf.equal(step, EARLY_LENGTH_PROBES))
-        return (
-            regular_c | (early_c & ~regular_l),
-            regular_l | (early_l & ~regular_c),
-        )
-
-    def probe(self, gradients_at, gradients, variables):
-        is_curvature, _ = self._probe_kinds()
-        direction = self._direction(variables)
+    def probe(
+        self,
+        gradients_at: GradientsAt,
+        gradients: list[tf.Tensor],
+        variables: list[tf.Variable],
+    ) -> None:
+        """Takes the probe that is due; one second gradient serves for either kind."""
+        is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
+        direction = self._direction(variables, self.iterations)
         last_length = self._last_length.value
-        distance = step_length.probe_distance(last_length, direction, PROBE_RADIUS)
+        distance = step_length.probe_distance(last_length, direction, self.probe_radius)
         signs = curvature.random_signs(variables, self._seed_generator)
         shifts = [
-            tf.where(is_curvature, PROBE_RADIUS * z, -tf.cast(distance, u.dtype) * u)
+            tf.where(
+                is_curvature, self.probe_radius * z, -tf.cast(distance, u.dtype) * u
+            )
             for z, u in zip(signs, direction, strict=True)
         ]
         shifted_gradients, _ = gradients_at(shifts)
         gradients = all_reduce_sum(gradients)
         shifted_gradients = all_reduce_sum(shifted_gradients)
 
-        def average_curvature():
-            self._average_curvature(
-                curvature.diagonal_sample(gradients, shifted_gradients, shifts), variables
-            )
-            return 0
+        def take_curvature():
+            samples = curvature.diagonal_sample(gradients, shifted_gradients, shifts)
+            self.average_curvature([sample**2 for sample in samples], variables)
+            return tf.constant(True)
 
-        def average_slope():
-            s, kappa = step_length.slope_and_curvature(
-                gradients, shifted_gradients, direction, distance, last_length
+        def take_length():
+            self._average_parabola(
+                *step_length.slope_and_curvature(
+                    gradients, shifted_gradients, direction, distance, last_length
+                )
             )
-            b = LENGTH_PROBE_MOMENTUM
-            self._slope.assign(b * self._slope + (1 - b) * s)
-            self._slope_curvature.assign(b * self._slope_curvature + (1 - b) * kappa)
-            return 0
+            return tf.constant(True)
 
-        tf.cond(is_curvature, average_curvature, average_slope)
+        tf.cond(is_curvature, take_curvature, take_length)
         self._probes.assign_add(1)
 
-    def _average_curvature(self, samples, variables):
-        beta_3 = self._beta_3.value
-        for variable, sample in zip(variables, samples, strict=True):
-            d = self._curvatures[self._get_variable_index(variable)]
-            b = tf.cast(beta_3, sample.dtype)
-            d.assign(b * d + (1 - b) * sample**2)
-        self._curvature_weight.assign(beta_3 * self._curvature_weight + (1 - beta_3))
-        roots = self._root_curvature(variables)
-        count = sum(r.shape.num_elements() for r in roots)
-        self._mean_curvature.assign(
-            tf.add_n([tf.cast(tf.reduce_sum(r), tf.float32) for r in roots]) / count
-        )
-
-    def _root_curvature(self, variables):
-        return curvature.root_mean_square(
-            [self._curvatures[self._get_variable_index(v)].value for v in variables],
-            self._curvature_weight.value,
-        )
-
-    # decide
-
-    def observe_loss(self, loss):
-        statistics = controller.LossStatistics(
-            *(v.value for v in self._loss_statistics)
-        )
-        for v, value in zip(
-            self._loss_statistics, controller.observe_loss(statistics, loss)
+    def _average_parabola(self, slope: tf.Tensor, kappa: tf.Tensor) -> None:
+        for average, value in (
+            (self._slope, slope),
+            (self._slope_curvature, kappa),
+            (self._length_weight, 1.0),
         ):
-            v.assign(value)
-        output = self._surface.look_up(self._trend(), self._progress())
-        self._beta_3.assign(output["beta_3"])
-        self._output = output
+            average.assign(average + (1 - LENGTH_PROBE_MOMENTUM) * (value - average))
 
-    def _trend(self):
-        return controller.loss_trend(
-            controller.LossStatistics(*(v.value for v in self._loss_statistics))
-        )
-
-    def _progress(self):
-        return controller.training_progress(self.iterations, self.total_steps)
-
-    # apply
-
-    def displacements(self, gradients, variables, learning_rate):
-        step = self.iterations
-        output = self._surface.look_up(self._trend(), self._progress())
-        self._gain.assign(controller.controlled_gain(self._gain.value, output))
-        for gradient, variable in zip(gradients, variables, strict=True):
-            i = self._get_variable_index(variable)
-            m = self._momentums[i]
-            m.assign(m + (1 - self.beta_1) * (gradient - m))
-            if self.curvature_power < 1:
-                v = self._velocities[i]
-                v.assign(v + (1 - self.beta_2) * (gradient**2 - v))
-        length = learning_rate * self._gain * self._measured_length()
-        self._last_length.assign(length)
-        return [
-            tf.cast(length, u.dtype) * u for u in self._direction(variables, step + 1)
-        ]
-
-    def _measured_length(self):
+    def measured_length(self) -> tf.Tensor:
+        """The line minimum `a`; 0, so that nothing moves, before the first probe."""
         return step_length.line_minimum(self._slope.value, self._slope_curvature.value)
 
-    def _direction(self, variables, step=None):
-        step = tf.cast(self.iterations if step is None else step, tf.float32)
-        m_scale = 1 - self.beta_1**step
-        v_scale = 1 - self.beta_2**step
-        direction = []
-        for variable, root in zip(
-            variables, self._root_curvature(variables), strict=True
-        ):
-            i = self._get_variable_index(variable)
-            gs = None
-            if self.curvature_power < 1:
-                gs = tf.sqrt(
-                    tf.math.divide_no_nan(
-                        self._velocities[i].value, tf.cast(v_scale, root.dtype)
-                    )
-                )
-            D = preconditioner(
-                root, tf.cast(self._mean_curvature.value, root.dtype), gs,
-                self.curvature_power, CURVATURE_DAMPING, EPSILON,
+    def measured_slope(self) -> tf.Tensor:
+        """Bias-corrected average of the slopes `s`."""
+        return tf.math.divide_no_nan(self._slope.value, self._length_weight.value)
+
+    def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """`sqrt(d)`, bias-corrected."""
+        averages = [d.value for d in self.states(self._curvatures, variables)]
+        return curvature.root_mean_square(averages, self._curvature_weight.value)
+
+    # Apply.
+
+    def displacements(
+        self,
+        gradients: list[tf.Tensor],
+        variables: list[tf.Variable],
+        learning_rate: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """`eta u`, from the gradients of this step."""
+        self.average_gradients(gradients, variables)
+        if self.curvature_power < 1:
+            averages = self.states(self._velocities, variables)
+            for average, gradient in zip(averages, gradients, strict=True):
+                average.assign(average + (1 - self.beta_2) * (gradient**2 - average))
+        length = learning_rate * self.update_gain() * self.measured_length()
+        self._last_length.assign(length)
+        direction = self._direction(variables, self.iterations + 1)
+        return [tf.cast(length, u.dtype) * u for u in direction]
+
+    def _direction(
+        self, variables: Sequence[tf.Variable], steps: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """`u` from the averages as they are after `steps` steps.
+
+        A length probe computes the direction of the step before once more, rather
+        than that it takes up memory.
+        """
+        momentum = self.momentum(variables, steps)
+        scales = self.curvature_scale(variables)
+        weight = 1 - self.beta_2 ** tf.cast(steps, tf.float32)
+        gradient_scales: Sequence[tf.Tensor | None] = [None] * len(momentum)
+        if self.curvature_power < 1:
+            gradient_scales = [
+                tf.sqrt(tf.math.divide_no_nan(v.value, tf.cast(weight, v.dtype)))
+                for v in self.states(self._velocities, variables)
+            ]
+        direction = [
+            m
+            / preconditioner(
+                scale,
+                tf.cast(self._mean_curvature.value, m.dtype),
+                gradient_scale,
+                self.curvature_power,
+                CURVATURE_DAMPING,
+                EPSILON,
             )
-            direction.append(
-                tf.math.divide_no_nan(
-                    self._momentums[i].value, tf.cast(m_scale, root.dtype)
-                )
-                / D
+            for m, scale, gradient_scale in zip(
+                momentum, scales, gradient_scales, strict=True
             )
+        ]
         return clip_to_root_mean_square(direction, CLIP_FACTOR)
 
-    @property
-    def diagnostics(self):
-        return {
-            "step_length": float(self._measured_length()),
-            "last": float(self._last_length.value),
-            "gain": float(self._gain.value),
-            "beta_3": float(self._beta_3.value),
-            "loss_trend": float(self._trend()),
-            "progress": float(self._progress()),
-            "mean_curvature": float(self._mean_curvature.value),
-            "slope": float(self._slope.value),
-            "probes": int(self._probes.value),
+    # Save.
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this optimizer, without its state."""
+        return super().get_config() | {
+            "beta_2": self.beta_2,
+            "curvature_power": self.curvature_power,
+            "probe_interval": self.probe_interval,
+            "seed": self.seed,
         }

@@ -39,7 +39,6 @@ def cond_in_every_replica(predicate: tf.Tensor, branch: Callable[[], None]) -> N
     1
     """
 
-
     def cond(predicate, branch):
         def run():
             branch()

@@ -226,7 +226,12 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
             due = due & tf.equal((self._iterations.value + 1) % steps, 0)
-        cond_in_every_replica(due, lambda: self.probe(gradients_at, grads, variables))
+        if due is True:
+            self.probe(gradients_at, grads, variables)
+        else:
+            cond_in_every_replica(
+                due, lambda: self.probe(gradients_at, grads, variables)
+            )
         super()._backend_apply_gradients(grads, trainable_variables)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate) -> None:

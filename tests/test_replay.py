@@ -25,9 +25,7 @@ def replayed(model, x, y, shifts, jit_compile=False, lazily=False):
     def step(x, y, is_due):
         with tf.GradientTape() as tape:
             loss = networks.cross_entropy(y, model(x, training=True))
-        gradients = [
-            tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)
-        ]
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
         replay = GradientReplay(gradients, loss, variables)
         if lazily:
             return gradients, tf.cond(
@@ -35,9 +33,7 @@ def replayed(model, x, y, shifts, jit_compile=False, lazily=False):
             )
         return gradients, replay(shifts)
 
-    gradients, (shifted, loss) = step(
-        tf.constant(x), tf.constant(y), tf.constant(True)
-    )
+    gradients, (shifted, loss) = step(tf.constant(x), tf.constant(y), tf.constant(True))
     return gradients, shifted, loss
 
 

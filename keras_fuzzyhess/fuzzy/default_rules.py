@@ -1,0 +1,178 @@
+"""The two rule bases that come with the optimizer.
+
+arXiv 2403.15416 names the inputs (behaviour of the loss, training step) and the outputs
+(learning rate, second-derivative momentum) of its fuzzy system, but does not publish
+its membership functions or rules. Every number here is our choice.
+"""
+
+from keras_fuzzyhess.fuzzy.rule_base import Rule, RuleBase
+from keras_fuzzyhess.fuzzy.variable import Term, Variable
+
+CLEAR_TREND = 1.0
+"""Loss trend from which a loss is plainly falling, or below minus this rising."""
+
+EARLY_END, MIDDLE, LATE_START = 0.1, 0.5, 0.9
+"""Progress up to which training is fully early, is in the middle, is fully late."""
+
+GAIN_RATES = {
+    "cut": -0.03,
+    "anneal": -0.01,
+    "ease": -0.003,
+    "hold": 0.0,
+    "raise": 0.005,
+}
+"""Peaks of the sets of `gain_rate`: relative change of the gain per step."""
+
+GAINS = {"tiny": 0.1, "small": 0.3, "half": 0.5, "full": 1.0}
+"""Peaks of the sets of `gain`: factor of the learning rate."""
+
+BETAS = {"short": 0.9, "medium": 0.95, "long": 0.99}
+"""Peaks of the sets of `beta_3`: a memory of about 10, 20 and 100 curvature samples."""
+
+GAIN_RATE_SPREAD, GAIN_SPREAD, BETA_SPREAD = 0.01, 0.1, 0.009
+"""Half the width of each output's triangles. All triangles of an output are equally
+wide, so that none outweighs another when both are cut at the same level."""
+
+DEFAULT_RULES = (
+    # loss_trend, progress, gain_rate, beta_3, why
+    ("rising", "early", "cut", "short",
+     "The loss rises: the steps are too long and old curvature misleads."),
+    ("rising", "middle", "cut", "short",
+     "The loss rises: the steps are too long and old curvature misleads."),
+    ("rising", "late", "cut", "medium",
+     "The loss rises: shorten the steps, but late curvature hardly changes."),
+    ("flat", "early", "ease", "short",
+     "No clear progress: noise weighs, so shorten the steps slowly."),
+    ("flat", "middle", "ease", "medium",
+     "Progress flattens: noise begins to weigh, so shorten the steps slowly."),
+    ("flat", "late", "anneal", "long",
+     "Only noise is left: anneal, and average the curvature over it."),
+    ("falling", "early", "raise", "short",
+     "The loss falls and there is a long way to go: try longer steps."),
+    ("falling", "middle", "raise", "long",
+     "The loss falls: the curvature can be trusted, so try longer steps."),
+    ("falling", "late", "hold", "long",
+     "The loss still falls: keep what works this late."),
+)  # fmt: skip
+"""The rules of the default rule base."""
+
+PAPER_RULES = (
+    # loss_trend, progress, gain, beta_3, why
+    ("rising", "early", "small", "short",
+     "The loss rises: the learning rate is too high and old curvature misleads."),
+    ("rising", "middle", "tiny", "short",
+     "The loss rises after a good start: the learning rate is far too high."),
+    ("rising", "late", "tiny", "medium",
+     "The loss rises near the end: go no further than noise allows."),
+    ("flat", "early", "half", "short",
+     "A plateau this early: keep moving, and follow the curvature."),
+    ("flat", "middle", "small", "medium",
+     "Progress flattens: noise begins to weigh, so lower the learning rate."),
+    ("flat", "late", "tiny", "long",
+     "Only noise is left: settle, and average the curvature over it."),
+    ("falling", "early", "full", "short",
+     "The loss falls and there is a long way to go: use the full learning rate."),
+    ("falling", "middle", "half", "long",
+     "The loss falls: go on, with the curvature averaged for longer."),
+    ("falling", "late", "small", "long",
+     "The loss still falls: go on, with care this late."),
+)  # fmt: skip
+"""The rules of the rule base in the paper's form."""
+
+
+def default_rule_base() -> RuleBase:
+    """The rule base that FuzzyHess uses by default: 9 rules, rate law.
+
+    Three terms of `loss_trend` (rising, flat, falling) by three of `progress` (early,
+    middle, late). The gain grows while the loss falls, shrinks quickly when it rises,
+    and is annealed slowly when progress flattens. The memory of the curvature grows
+    with progress, and is short while the loss rises.
+
+    Ranges: `gain_rate` in [-0.04, 0.04] with peaks from -0.03 to 0.005, `beta_3` in
+    [0.88, 0.9995] with peaks from 0.9 to 0.99. The centroid reaches the peaks, for
+    they belong to symmetric triangles inside the range. All numbers are our choice.
+
+    Returns:
+        The `RuleBase`.
+
+    Example:
+
+    >>> rule_base = default_rule_base()
+    >>> rule_base.law, len(rule_base.rules)
+    ('rate', 9)
+    >>> print(rule_base.rules[0])
+    if loss_trend=rising, progress=early then beta_3=short, gain_rate=cut
+    """
+    gain_rate = _peaks("gain_rate", -0.1, 0.1, GAIN_RATES, GAIN_RATE_SPREAD)
+    return _rule_base("default", gain_rate, DEFAULT_RULES)
+
+
+def paper_rule_base() -> RuleBase:
+    """A rule base in the form of arXiv 2403.15416: 9 rules, direct law.
+
+    The outputs are the factor of the learning rate and the second-derivative momentum,
+    as in the paper. **The paper publishes neither membership functions nor rules**:
+    the form is the paper's, every number and every rule here is our choice.
+
+    The gain is high while the loss falls early, and low when it rises or late. Ranges:
+    `gain` in [0, 1.2] with peaks from 0.1 to 1, `beta_3` as in `default_rule_base`.
+
+    Returns:
+        The `RuleBase`.
+
+    Example:
+
+    >>> paper_rule_base().law
+    'direct'
+    """
+    gain = _peaks("gain", 0.0, 2.0, GAINS, GAIN_SPREAD)
+    return _rule_base("paper", gain, PAPER_RULES)
+
+
+def _rule_base(
+    name: str, gain: Variable, rules: tuple[tuple[str, str, str, str, str], ...]
+) -> RuleBase:
+    loss_trend = Variable(
+        "loss_trend",
+        -1.0,
+        1.0,
+        (
+            Term("rising", "left_shoulder", (-CLEAR_TREND, 0.0)),
+            Term("flat", "triangle", (-CLEAR_TREND, 0.0, CLEAR_TREND)),
+            Term("falling", "right_shoulder", (0.0, CLEAR_TREND)),
+        ),
+    )
+    progress = Variable(
+        "progress",
+        0.0,
+        1.0,
+        (
+            Term("early", "left_shoulder", (EARLY_END, MIDDLE)),
+            Term("middle", "triangle", (EARLY_END, MIDDLE, LATE_START)),
+            Term("late", "right_shoulder", (MIDDLE, LATE_START)),
+        ),
+    )
+    return RuleBase(
+        name,
+        (loss_trend, progress),
+        (gain, _peaks("beta_3", 0.0, 0.9995, BETAS, BETA_SPREAD)),
+        tuple(
+            Rule(
+                {"loss_trend": trend, "progress": stage},
+                {gain.name: gain_term, "beta_3": memory},
+                why=why,
+            )
+            for trend, stage, gain_term, memory, why in rules
+        ),
+    )
+
+
+def _peaks(
+    name: str, low: float, high: float, peaks: dict[str, float], spread: float
+) -> Variable:
+    """An output whose terms are symmetric triangles around their peaks."""
+    terms = tuple(
+        Term(term, "triangle", (peak - spread, peak, peak + spread))
+        for term, peak in peaks.items()
+    )
+    return Variable(name, low, high, terms)

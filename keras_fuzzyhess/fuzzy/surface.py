@@ -1,0 +1,274 @@
+"""The control surface: a rule base as a table that the training graph looks up.
+
+A Mamdani inference of scikit-fuzzy takes milliseconds, a training step often no more.
+So it is done once, for a grid of inputs, and a step costs one bilinear interpolation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_fuzzyhess.fuzzy.checks import abbreviated, name_of, real_number
+from keras_fuzzyhess.fuzzy.serialization import (
+    SCHEMA_VERSION,
+    as_value_error,
+    check_header,
+    check_keys,
+)
+from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, Law, law_of
+
+MOST_KNOTS = 257
+"""Knots of an input, at most: a table of 257 by 257 for two outputs is 528 kB."""
+
+_CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlSurface:
+    """Tables of the outputs over the input square.
+
+    Between the knots the outputs are interpolated bilinearly, beyond the first and the
+    last knot they have the value at the border.
+
+    Args:
+        name: Name of what it was compiled from.
+        knots: For `loss_trend` and `progress`, an ascending float32 array of 2 to 257
+            values in the unit of the input: [N] and [M].
+        tables: For `beta_3` and one of `gain_rate` and `gain`, a float32 array [N, M]
+            in the unit of the output.
+        deviation: Largest difference from the system that it was compiled from, found
+            half-way between knots, as a share of the largest output range. None where
+            it was not measured.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If knots are not ascending and inside the input's limits, or a
+            table has another shape or values outside the output's limits.
+
+    Example:
+
+    >>> surface = ControlSurface(
+    ...     "constant",
+    ...     {"loss_trend": [-1, 1], "progress": [0, 1]},
+    ...     {"gain": [[1, 1], [1, 1]], "beta_3": [[0.5, 0.9], [0.5, 0.9]]},
+    ... )
+    >>> surface.law
+    'direct'
+    >>> float(surface.look_up(0.3, 0.25)["beta_3"])
+    0.6000000238418579
+    """
+
+    name: str
+    knots: Mapping[str, np.ndarray]
+    tables: Mapping[str, np.ndarray]
+    deviation: float | None = None
+
+    def __post_init__(self) -> None:
+        name_of(self.name, "The name of a control surface")
+        what = f"Control surface '{self.name}'"
+        for side in ("knots", "tables"):
+            if not isinstance(getattr(self, side), Mapping):
+                raise TypeError(
+                    f"`{side}` of control surface '{self.name}' must be a mapping. "
+                    f"Received: {abbreviated(getattr(self, side))}"
+                )
+        if sorted(self.knots) != sorted(INPUTS):
+            raise ValueError(
+                f"{what} must have knots for 'loss_trend' and 'progress' and no other "
+                f"input. Received: {abbreviated(list(self.knots))}"
+            )
+        law_of(tuple(self.tables), what)
+        knots = {
+            name: _checked_knots(self.knots[name], f"The knots of {name}")
+            for name in INPUTS
+        }
+        for name, values in knots.items():
+            SIGNALS[name].check_values(values, f"The knots of {name}")
+        shape = tuple(len(knots[name]) for name in INPUTS)
+        tables = {}
+        for name in sorted(self.tables, key=tuple(SIGNALS).index):
+            table = _numbers(self.tables[name], f"The table of {name}")
+            if table.shape != shape:
+                raise ValueError(
+                    f"The table of {name} must have the shape {shape}, one value for "
+                    f"each pair of knots. Received: shape {table.shape}"
+                )
+            SIGNALS[name].check_values(table, f"The values of the table of {name}")
+            tables[name] = table
+        object.__setattr__(self, "knots", knots)
+        object.__setattr__(self, "tables", tables)
+        if self.deviation is not None:
+            deviation = real_number(self.deviation, "`deviation`")
+            object.__setattr__(self, "deviation", deviation)
+
+    @property
+    def law(self) -> Law:
+        """Law of the gain: "rate" with the output `gain_rate`, "direct" with `gain`."""
+        return law_of(tuple(self.tables), f"Control surface '{self.name}'")
+
+    def look_up(
+        self, loss_trend: tf.Tensor | float, progress: tf.Tensor | float
+    ) -> dict[str, tf.Tensor]:
+        """The outputs at one point, in TensorFlow operations.
+
+        With `t_j` the share of the cell from knot `j` to `j + 1` that lies below an
+        input, clipped into [0, 1], the sum over `j` is the input's position in units
+        of cells. Its integer part picks the four corners, the rest weighs them.
+
+        Knots and tables are constants of the graph. Runs eagerly, in `tf.function`
+        and under XLA.
+
+        Args:
+            loss_trend: Scalar; outside the knots it counts as the nearest knot.
+            progress: Scalar, likewise.
+
+        Returns:
+            A float32 scalar for each output name. If an input is NaN, all outputs are
+            NaN: nothing is known, and a made-up number would hide it.
+
+        Example:
+
+        >>> from keras_fuzzyhess.fuzzy import control_surface, default_rule_base
+        >>> surface = control_surface(default_rule_base())
+        >>> round(float(surface.look_up(1.0, 0.0)["gain_rate"]), 4)
+        0.02
+        """
+        constants = self._constants
+        point = tf.stack(
+            [tf.cast(loss_trend, tf.float32), tf.cast(progress, tf.float32)]
+        )
+        point = tf.clip_by_value(point, constants["first"], constants["last"])
+        below = (point[:, tf.newaxis] - constants["starts"]) * constants["per_width"]
+        position = tf.reduce_sum(tf.clip_by_value(below, 0.0, 1.0), axis=1)
+        # Clipped at 0 as well, for NaN becomes any integer.
+        cell = tf.clip_by_value(tf.cast(position, tf.int32), 0, constants["last_cell"])
+        share = position - tf.cast(cell, tf.float32)
+        corners = tf.gather_nd(constants["table"], cell + _CORNERS)
+        weights = tf.reduce_prod(
+            (1.0 - _CORNERS) + (2.0 * _CORNERS - 1.0) * share, axis=1, keepdims=True
+        )
+        outputs = tf.unstack(tf.reduce_sum(weights * corners, axis=0))
+        return dict(zip(self.tables, outputs, strict=True))
+
+    def evaluate(
+        self, loss_trend: np.ndarray, progress: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The outputs at all pairs of inputs, in numpy: for pictures and tests.
+
+        Args:
+            loss_trend: Array [K].
+            progress: Array [L].
+
+        Returns:
+            float64 array [K, L] for each output name.
+
+        Example:
+
+        >>> from keras_fuzzyhess.fuzzy import control_surface, default_rule_base
+        >>> surface = control_surface(default_rule_base())
+        >>> surface.evaluate([-1.0, 0.0, 1.0], [0.0, 1.0])["beta_3"].shape
+        (3, 2)
+        """
+        across, along = (
+            _interpolation(self.knots[name].astype(np.float64), values)
+            for name, values in zip(INPUTS, (loss_trend, progress), strict=True)
+        )
+        return {name: across @ table @ along.T for name, table in self.tables.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The surface as data that JSON can hold; `from_dict` restores it."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "control_surface",
+            "name": self.name,
+            "knots": {name: values.tolist() for name, values in self.knots.items()},
+            "tables": {name: values.tolist() for name, values in self.tables.items()},
+            "deviation": self.deviation,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ControlSurface:
+        """The surface that `to_dict` gave `data` for.
+
+        Raises:
+            TypeError: If `data` is not a mapping.
+            ValueError: If it describes no sound surface of schema version 1.
+        """
+        keys = ("schema_version", "kind", "name", "knots", "tables", "deviation")
+        check_header(data, "control_surface", keys)
+        check_keys(data["knots"], "`knots`", INPUTS)
+        return as_value_error(
+            lambda: cls(data["name"], data["knots"], data["tables"], data["deviation"])
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ControlSurface):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached_property
+    def _constants(self) -> dict[str, np.ndarray]:
+        cells = [np.diff(self.knots[name]) for name in INPUTS]
+        # The shorter row is filled up with cells that nothing lies in.
+        starts, per_width = np.zeros((2, 2, max(map(len, cells))), np.float32)
+        for row, (name, widths) in enumerate(zip(INPUTS, cells, strict=True)):
+            starts[row, : len(widths)] = self.knots[name][:-1]
+            per_width[row, : len(widths)] = 1.0 / widths
+        return {
+            "first": np.stack([self.knots[name][0] for name in INPUTS]),
+            "last": np.stack([self.knots[name][-1] for name in INPUTS]),
+            "starts": starts,
+            "per_width": per_width,
+            "last_cell": np.array([len(widths) - 1 for widths in cells], np.int32),
+            "table": np.stack(list(self.tables.values()), axis=-1),
+        }
+
+
+def _numbers(values: Any, what: str) -> np.ndarray:
+    try:
+        array = np.array(values)
+    except ValueError as error:
+        raise ValueError(f"{what} must have rows of one length. {error}") from error
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{what} must be numbers. "
+            f"Received: {abbreviated(values)} (of type {array.dtype})"
+        )
+    # What overflows float32 becomes infinite here and is refused for that.
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    array.flags.writeable = False
+    return array
+
+
+def _checked_knots(values: Any, what: str) -> np.ndarray:
+    knots = _numbers(values, what)
+    if knots.ndim != 1 or not 2 <= len(knots) <= MOST_KNOTS:
+        raise ValueError(
+            f"{what} must be 2 to {MOST_KNOTS} numbers. Received: shape {knots.shape}"
+        )
+    if not np.all(knots[:-1] < knots[1:]):
+        raise ValueError(
+            f"{what} must be finite and ascend, as float32 numbers. "
+            f"Received: {abbreviated(knots.tolist())}"
+        )
+    return knots
+
+
+def _interpolation(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Matrix [K, N] that interpolates linearly from N knots to K values."""
+    values = np.clip(np.asarray(values, np.float64), knots[0], knots[-1])
+    cell = np.clip(np.searchsorted(knots, values, "right") - 1, 0, len(knots) - 2)
+    share = (values - knots[cell]) / (knots[cell + 1] - knots[cell])
+    matrix = np.zeros((len(values), len(knots)))
+    rows = np.arange(len(values))
+    matrix[rows, cell], matrix[rows, cell + 1] = 1.0 - share, share
+    return matrix

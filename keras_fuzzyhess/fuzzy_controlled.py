@@ -1,0 +1,244 @@
+"""What FuzzyHess and SALO share: momenta, and a fuzzy system that drives them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_fuzzyhess import controller
+from keras_fuzzyhess.fuzzy import control_surface, restore_surface
+from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
+
+
+def check_argument(name: str, value: Any, rule: str, holds: bool) -> None:
+    """Raises a `ValueError` that states the rule, unless it holds.
+
+    Example:
+
+    >>> check_argument("beta_1", 1.5, "in [0, 1)", 0 <= 1.5 < 1)
+    Traceback (most recent call last):
+        ...
+    ValueError: `beta_1` must be in [0, 1). Received: beta_1=1.5
+    """
+    if not holds:
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether the value is a Python number (a bool is none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+class FuzzyControlledOptimizer(SecondGradientOptimizer):
+    """Base of optimizers whose gain and curvature momentum a rule base drives.
+
+    It keeps the moving averages of the gradient (`beta_1`) and of a function of the
+    curvature samples (`beta_3`, from the rule base), and the statistics of the loss.
+    A subclass implements `measured_length`, `measured_slope` and `curvature_scale`
+    beside what `SecondGradientOptimizer` asks for.
+
+    Args:
+        learning_rate: Float, schedule or callable.
+        beta_1: Float in [0, 1), momentum of the gradient.
+        probe_radius: Positive float, how far a curvature probe shifts each weight.
+        total_steps: Integer or None, the planned number of steps.
+        rule_base: What `keras_fuzzyhess.fuzzy.control_surface` accepts.
+        **kwargs: The other arguments of `keras.optimizers.Optimizer`.
+    """
+
+    def __init__(
+        self, learning_rate, beta_1, probe_radius, total_steps, rule_base, **kwargs
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        check_argument(
+            "beta_1", beta_1, "in [0, 1)", is_number(beta_1) and 0 <= beta_1 < 1
+        )
+        check_argument(
+            "probe_radius",
+            probe_radius,
+            "positive and finite",
+            is_number(probe_radius) and 0 < probe_radius < float("inf"),
+        )
+        check_argument(
+            "total_steps",
+            total_steps,
+            "a positive integer, or None where the number of steps is not known",
+            total_steps is None or (type(total_steps) is int and total_steps > 0),
+        )
+        self.beta_1 = beta_1
+        self.probe_radius = probe_radius
+        self.total_steps = total_steps
+        self._surface = control_surface(rule_base)
+
+    def build(self, variables) -> None:
+        """Creates momenta for each of `variables` and the scalars of the controller."""
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._curvatures = self.add_optimizer_variables(
+            variables, ["momentum", "curvature"]
+        )
+        self._loss_statistics = [
+            self.add_scalar(f"loss_{field}")
+            for field in controller.LossStatistics._fields
+        ]
+        self._gain = self.add_scalar("gain", 1.0)
+        self._beta_3 = self.add_scalar("beta_3")
+        self._curvature_weight = self.add_scalar("curvature_weight")
+        self._mean_curvature = self.add_scalar("mean_curvature")
+        self._probes = self.add_variable((), dtype="int", name="probes")
+
+    def add_scalar(self, name: str, value: float = 0.0) -> keras.Variable:
+        """Adds a float32 scalar to the state."""
+        initializer = keras.initializers.Constant(value)
+        return self.add_variable((), initializer, "float32", name=name)
+
+    # What a subclass implements.
+
+    def measured_length(self) -> tf.Tensor:
+        """Scalar by which the learning rate and the gain are multiplied."""
+        raise NotImplementedError
+
+    def measured_slope(self) -> tf.Tensor:
+        """Scalar slope of the loss along the direction of the step."""
+        raise NotImplementedError
+
+    def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """Tensors, not negative, that the averages of the curvature stand for."""
+        raise NotImplementedError
+
+    # Measure.
+
+    def observe_loss(self, loss: tf.Tensor) -> None:
+        """Takes the loss into the statistics that the trend is made of."""
+        statistics = controller.observe_loss(self._read_loss_statistics(), loss)
+        for variable, value in zip(self._loss_statistics, statistics, strict=True):
+            variable.assign(value)
+
+    def average_curvature(
+        self, samples: list[tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> None:
+        """`d <- beta_3 d + (1 - beta_3) sample`, and the sum of the weights in it."""
+        beta_3 = self._control()["beta_3"]
+        averages = self.states(self._curvatures, variables)
+        for average, sample in zip(averages, samples, strict=True):
+            rate = tf.cast(1 - beta_3, sample.dtype)
+            average.assign(average + rate * (sample - average))
+        weight = self._curvature_weight
+        weight.assign(weight + (1 - beta_3) * (1 - weight))
+        scales = self.curvature_scale(variables)
+        count = sum(scale.shape.num_elements() for scale in scales)
+        total = tf.add_n([tf.cast(tf.reduce_sum(s), tf.float32) for s in scales])
+        self._mean_curvature.assign(total / count)
+
+    # Decide.
+
+    def update_gain(self) -> tf.Tensor:
+        """Asks the rule base for this step's gain and curvature momentum."""
+        output = self._control()
+        self._beta_3.assign(output["beta_3"])
+        self._gain.assign(controller.controlled_gain(self._gain.value, output))
+        return self._gain.value
+
+    def _control(self) -> dict[str, tf.Tensor]:
+        return self._surface.look_up(
+            loss_trend=controller.loss_trend(self._read_loss_statistics()),
+            progress=self._progress(),
+        )
+
+    def _progress(self) -> tf.Tensor:
+        return controller.training_progress(self.iterations, self.total_steps)
+
+    def _read_loss_statistics(self) -> controller.LossStatistics:
+        return controller.LossStatistics(*(v.value for v in self._loss_statistics))
+
+    # Apply.
+
+    def average_gradients(
+        self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> None:
+        """`m <- beta_1 m + (1 - beta_1) g`."""
+        averages = self.states(self._momentums, variables)
+        for average, gradient in zip(averages, gradients, strict=True):
+            average.assign(average + (1 - self.beta_1) * (gradient - average))
+
+    def momentum(
+        self, variables: Sequence[tf.Variable], steps: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Bias-corrected averages of the gradient after `steps` steps."""
+        weight = 1 - self.beta_1 ** tf.cast(steps, tf.float32)
+        return [
+            tf.math.divide_no_nan(m.value, tf.cast(weight, m.dtype))
+            for m in self.states(self._momentums, variables)
+        ]
+
+    def states(
+        self, states: list[keras.Variable], variables: Sequence[tf.Variable]
+    ) -> list[keras.Variable]:
+        """Those of the optimizer's variables that belong to `variables`."""
+        return [states[self._get_variable_index(v)] for v in variables]
+
+    # Show and save.
+
+    @property
+    def diagnostics(self) -> dict[str, float]:
+        """What the optimizer has measured and decided, as a dict of numbers.
+
+        - `step_length`: measured length of the step, `a`; 1 for SALO, which measures
+          none.
+        - `gain`: factor `c` that the rule base has set.
+        - `beta_3`: momentum of the curvature, in [0, 1).
+        - `loss_trend`: in [-1, 1], positive when the loss falls.
+        - `progress`: in [0, 1].
+        - `mean_curvature`: mean over all weights of the curvature's scale, in units
+          of loss per squared weight.
+        - `slope`: slope of the loss along the step; NaN for SALO.
+        - `probes`: gradient evaluations beyond one a step, so far.
+
+        Raises:
+            ValueError: before the optimizer is built.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> optimizer = FuzzyHess()
+        >>> optimizer.build([keras.Variable([1.0, 2.0])])
+        >>> optimizer.diagnostics["gain"], optimizer.diagnostics["probes"]
+        (1.0, 0)
+        """
+        if not self.built:
+            raise ValueError(
+                "`diagnostics` must be read from a built optimizer. Received: one "
+                "that has not seen any weights. Train a step, or call "
+                "`optimizer.build(model.trainable_variables)`."
+            )
+        signals = {
+            "step_length": self.measured_length(),
+            "gain": self._gain.value,
+            "beta_3": self._beta_3.value,
+            "loss_trend": controller.loss_trend(self._read_loss_statistics()),
+            "progress": self._progress(),
+            "mean_curvature": self._mean_curvature.value,
+            "slope": self.measured_slope(),
+            "probes": self._probes.value,
+        }
+        return {
+            name: tf.convert_to_tensor(signal).numpy().item()
+            for name, signal in signals.items()
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this optimizer, without its state."""
+        return super().get_config() | {
+            "beta_1": self.beta_1,
+            "probe_radius": self.probe_radius,
+            "total_steps": self.total_steps,
+            "rule_base": self._surface.to_dict(),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The optimizer that `get_config` described."""
+        surface = restore_surface(config["rule_base"])
+        return super().from_config(config | {"rule_base": surface}, custom_objects)

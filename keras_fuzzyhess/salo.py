@@ -1,0 +1,157 @@
+"""SALO: the optimizer of arXiv 2403.15416, as far as the paper tells."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_fuzzyhess import curvature
+from keras_fuzzyhess.fuzzy import paper_rule_base
+from keras_fuzzyhess.fuzzy_controlled import (
+    FuzzyControlledOptimizer,
+    check_argument,
+    is_number,
+)
+from keras_fuzzyhess.replicas import all_reduce_sum
+from keras_fuzzyhess.second_gradient import GradientsAt
+
+
+@keras.saving.register_keras_serializable(package="keras_fuzzyhess")
+class SALO(FuzzyControlledOptimizer):
+    """The paper's second-order optimizer with fuzzy hyperparameters.
+
+    Every step takes two gradients, the second with all weights advanced by the same
+    small `r`. With all operations element by element:
+
+    ```
+    h = (g(w + r) - g(w)) / r
+    d <- beta_3 d + (1 - beta_3) h ,    m <- beta_1 m + (1 - beta_1) g
+    w <- w - learning_rate gain m / (|d| + epsilon)
+    ```
+
+    with `m` and `d` bias-corrected, and `gain` and `beta_3` the outputs of the fuzzy
+    system.
+
+    **Bias:** a constant `r` measures the row sums of the Hessian, not its diagonal,
+    however many probes are averaged; they agree where the Hessian is diagonal.
+    `keras_fuzzyhess.FuzzyHess` therefore draws random signs.
+
+    Reference: Bensadok and Babar, arXiv 2403.15416. The paper does not publish `r`,
+    the momenta, how it treats negative curvature, its membership functions or its
+    rules: the absolute value, `epsilon`, all default values and the rule base are our
+    choice.
+
+    Args:
+        learning_rate: A float, a schedule or a callable; the fuzzy system's `gain`
+            multiplies it. Defaults to `0.1`.
+        beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9`.
+        epsilon: Positive float added to the curvature, in units of loss per squared
+            weight. Defaults to `0.01`.
+        probe_radius: Positive float `r`. Defaults to `0.01`.
+        total_steps: As in `FuzzyHess`.
+        rule_base: As in `FuzzyHess`. Defaults to
+            `keras_fuzzyhess.fuzzy.paper_rule_base()`.
+        name: String, the optimizer's name.
+        **kwargs: The other arguments of `keras.optimizers.Optimizer`, as in
+            `FuzzyHess`.
+
+    Raises:
+        ValueError: if an argument is out of its range, or under the global policy
+            `mixed_float16`.
+        TypeError: if `rule_base` is of none of the types that `FuzzyHess` takes.
+
+    Example:
+
+    >>> w, optimizer = tf.Variable([5.0, -3.0]), SALO()
+    >>> for _ in range(50):
+    ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+    >>> float(loss) < 1.0
+    True
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.1,
+        beta_1=0.9,
+        epsilon=0.01,
+        probe_radius=0.01,
+        total_steps=None,
+        rule_base=None,
+        name="salo",
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1,
+            probe_radius,
+            total_steps,
+            paper_rule_base() if rule_base is None else rule_base,
+            name=name,
+            **kwargs,
+        )
+        check_argument(
+            "epsilon",
+            epsilon,
+            "positive and finite",
+            is_number(epsilon) and 0 < epsilon < float("inf"),
+        )
+        self.epsilon = epsilon
+
+    def is_probe_step(self) -> bool:
+        """Every step takes a second gradient."""
+        return True
+
+    def probe(
+        self,
+        gradients_at: GradientsAt,
+        gradients: list[tf.Tensor],
+        variables: list[tf.Variable],
+    ) -> None:
+        """Takes the gradient at `w + r` and averages the quotients."""
+        shifts = [
+            tf.fill(v.shape, tf.cast(self.probe_radius, v.dtype)) for v in variables
+        ]
+        shifted_gradients, _ = gradients_at(shifts)
+        samples = curvature.diagonal_sample(
+            all_reduce_sum(gradients), all_reduce_sum(shifted_gradients), shifts
+        )
+        self.average_curvature(samples, variables)
+        self._probes.assign_add(1)
+
+    def measured_length(self) -> tf.Tensor:
+        """1: the paper's learning rate comes from the fuzzy system alone."""
+        return tf.constant(1.0)
+
+    def measured_slope(self) -> tf.Tensor:
+        """NaN: the paper's optimizer does not measure it."""
+        return tf.constant(float("nan"))
+
+    def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """`|d|`, bias-corrected."""
+        weight = self._curvature_weight.value
+        return [
+            tf.abs(tf.math.divide_no_nan(d.value, tf.cast(weight, d.dtype)))
+            for d in self.states(self._curvatures, variables)
+        ]
+
+    def displacements(
+        self,
+        gradients: list[tf.Tensor],
+        variables: list[tf.Variable],
+        learning_rate: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """`learning_rate gain m / (|d| + epsilon)`."""
+        self.average_gradients(gradients, variables)
+        length = learning_rate * self.update_gain()
+        return [
+            tf.cast(length, m.dtype) * m / (scale + self.epsilon)
+            for m, scale in zip(
+                self.momentum(variables, self.iterations + 1),
+                self.curvature_scale(variables),
+                strict=True,
+            )
+        ]
+
+    def get_config(self) -> dict:
+        """The arguments that make this optimizer, without its state."""
+        return super().get_config() | {"epsilon": self.epsilon}

@@ -1,0 +1,81 @@
+"""Dependencies point one way, and what is optional stays out of the way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "keras_fuzzyhess"
+
+# From the ground up: a module may import only from rows above its own.
+LAYERS = [
+    {"fuzzy", "replay", "closure", "curvature", "step_length", "replicas"},
+    {"direction", "controller", "probe_schedule"},
+    {"second_gradient"},
+    {"fuzzy_controlled"},
+    {"salo"},
+    {"optimizer"},
+]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def layer_of(module):
+    return next(i for i, row in enumerate(LAYERS) if module in row)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.glob("[!_]*.py")), ids=lambda path: path.stem
+)
+def test_imports_point_down(path):
+    siblings = {p.stem for p in PACKAGE.glob("[!_]*.py")} | {"fuzzy"}
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "keras_fuzzyhess" and len(parts) > 1 and parts[1] in siblings:
+            assert layer_of(parts[1]) < layer_of(path.stem), f"{path.stem} -> {name}"
+
+
+def test_fuzzy_knows_nothing_of_the_optimizer():
+    for path in (PACKAGE / "fuzzy").glob("*.py"):
+        for name in imports(path):
+            if name.startswith("keras_fuzzyhess"):
+                assert name.startswith("keras_fuzzyhess.fuzzy"), f"{path.name}: {name}"
+
+
+def test_only_replay_imports_the_internals_of_tensorflow():
+    for path in PACKAGE.rglob("*.py"):
+        inside = [n for n in imports(path) if n.startswith("tensorflow.")]
+        assert not inside or path.stem == "replay", f"{path.name}: {inside}"
+
+
+def test_files_are_short():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_import_leaves_optional_packages_alone():
+    code = (
+        "import sys, keras_fuzzyhess; "
+        "print([m for m in ('matplotlib', 'keras_tuner') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_tuner_says_what_to_install():
+    code = "import sys; sys.modules['keras_tuner'] = None; import keras_fuzzyhess.tuner"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert 'pip install "keras-fuzzyhess[tuner]"' in result.stderr

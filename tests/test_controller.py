@@ -1,0 +1,64 @@
+"""What the fuzzy system is told and what is done with its answer."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_fuzzyhess.controller import (
+    LossStatistics,
+    controlled_gain,
+    loss_trend,
+    observe_loss,
+    training_progress,
+)
+
+
+def trend_of(losses):
+    statistics = LossStatistics(*(tf.constant(0.0) for _ in LossStatistics._fields))
+    for loss in losses:
+        statistics = observe_loss(statistics, tf.constant(loss, tf.float32))
+    return float(loss_trend(statistics))
+
+
+def test_trend_tells_falling_flat_and_rising():
+    noise = np.random.default_rng(0).normal(size=300)
+    slope = np.linspace(0.0, 1.0, 300)
+    assert trend_of(5 - 20 * slope + 0.1 * noise) > 0.5
+    assert trend_of(5 + 20 * slope + 0.1 * noise) < -0.5
+    assert abs(trend_of(5 + noise)) < 0.5
+
+
+def test_trend_does_not_depend_on_the_unit_of_the_loss():
+    losses = 5 + np.random.default_rng(0).normal(size=100) - np.linspace(0, 3, 100)
+    np.testing.assert_allclose(trend_of(losses), trend_of(1000.0 * losses), rtol=1e-3)
+
+
+def test_trend_of_a_constant_loss_is_zero():
+    assert trend_of([2.5] * 80) == 0.0
+    assert trend_of([2.5]) == 0.0
+
+
+def test_trend_stays_in_range():
+    assert trend_of([1e30, 1e-30, 1e30]) <= 1.0
+    assert trend_of([1.0] * 50 + [1e6]) >= -1.0
+
+
+def test_progress_with_and_without_a_plan():
+    steps = tf.range(0, 5000, 100)
+    for total_steps in (None, 1000):
+        progress = training_progress(steps[:, None], total_steps).numpy().ravel()
+        assert progress[0] == 0.0
+        assert (np.diff(progress) >= 0).all()
+        assert progress.max() <= 1.0
+    assert float(training_progress(tf.constant(250), 1000)) == 0.25
+
+
+def test_rate_law_is_bounded_and_direct_law_is_direct():
+    up, down = {"gain_rate": tf.constant(0.05)}, {"gain_rate": tf.constant(-0.05)}
+    gain = tf.constant(1.0)
+    np.testing.assert_allclose(controlled_gain(gain, up), np.exp(0.05), rtol=1e-6)
+    for output, bound in ((up, 10.0), (down, 0.1)):
+        gain = tf.constant(1.0)
+        for _ in range(200):
+            gain = controlled_gain(gain, output)
+        np.testing.assert_allclose(gain, bound, rtol=1e-6)
+    assert float(controlled_gain(gain, {"gain": tf.constant(0.3)})) == np.float32(0.3)

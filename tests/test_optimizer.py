@@ -1,0 +1,374 @@
+"""FuzzyHess under everything that calls an optimizer, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fuzzyhess import SALO, FuzzyHess, RuleBase
+from keras_fuzzyhess.fuzzy import ControlSurface, default_rule_base
+from tests import networks
+
+DIAGNOSTICS = [
+    "step_length",
+    "gain",
+    "beta_3",
+    "loss_trend",
+    "progress",
+    "mean_curvature",
+    "slope",
+    "probes",
+]
+
+
+def compiled(optimizer, model=None, **kwargs):
+    model = model or networks.dense()
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False, **kwargs)
+    return model
+
+
+def learns(train, steps=60):
+    """Trains on one batch; whether the loss falls to less than half."""
+    losses = [float(train()) for _ in range(steps)]
+    return losses[-1] < 0.5 * losses[0]
+
+
+def test_train_on_batch():
+    model = compiled(FuzzyHess(seed=0))
+    x, y = networks.data(model)
+    assert learns(lambda: model.train_on_batch(x, y))
+
+
+def test_own_train_step():
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = networks.dense()
+
+        def call(self, x, training=None):
+            return self.inner(x, training=training)
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+                scaled = self.optimizer.scale_loss(loss)
+            gradients = tape.gradient(scaled, self.trainable_variables)
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return {"loss": loss}
+
+    model = compiled(FuzzyHess(seed=0), Model())
+    x, y = networks.data(model.inner)
+    history = model.fit(x, y, epochs=60, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+
+
+def test_hand_written_loop_with_two_optimizers():
+    """A small generative adversarial network; both sides are traced in one step."""
+    generator = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(2)]
+    )
+    critic = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)]
+    )
+    optimizers = FuzzyHess(0.5, seed=0), FuzzyHess(0.5, seed=1)
+    target = tf.constant([2.0, -1.0])
+
+    def entropy(label, logit):
+        return tf.reduce_mean(
+            keras.losses.binary_crossentropy(
+                tf.fill(tf.shape(logit), label), logit, from_logits=True
+            )
+        )
+
+    @tf.function
+    def step(noise, real):
+        with tf.GradientTape() as tape_g, tf.GradientTape() as tape_c:
+            fake = generator(noise)
+            logit = critic(fake)
+            loss_c = entropy(1.0, critic(real)) + entropy(0.0, logit)
+            loss_g = entropy(1.0, logit)
+            scaled_c = optimizers[1].scale_loss(loss_c)
+            scaled_g = optimizers[0].scale_loss(loss_g)
+        for optimizer, tape, loss, variables in (
+            (optimizers[1], tape_c, scaled_c, critic.trainable_variables),
+            (optimizers[0], tape_g, scaled_g, generator.trainable_variables),
+        ):
+            optimizer.apply_gradients(
+                zip(tape.gradient(loss, variables), variables, strict=True)
+            )
+        return fake
+
+    first = None
+    for i in range(300):
+        noise = tf.random.stateless_normal((64, 4), (i, 0))
+        real = target + 0.3 * tf.random.stateless_normal((64, 2), (i, 1))
+        fake = step(noise, real)
+        first = fake if first is None else first
+    distance = [np.linalg.norm(np.mean(f, 0) - target) for f in (first, fake)]
+    assert distance[1] < 0.5 * distance[0]
+    for optimizer in optimizers:
+        assert optimizer.diagnostics["probes"] == 64
+        assert optimizer.diagnostics["mean_curvature"] > 0
+
+
+def test_gradient_of_one_optimizer_is_measured_at_the_others_unshifted_weights():
+    """The second optimizer of a step sees the weights that the first has updated."""
+    w, other = tf.Variable([1.0]), tf.Variable([1.0])
+    optimizers = FuzzyHess.salo(learning_rate=0.5), FuzzyHess.salo(learning_rate=0.5)
+
+    @tf.function
+    def step():
+        with tf.GradientTape(persistent=True) as tape:
+            loss = tf.reduce_sum(w**2 * other**2)
+            for optimizer in optimizers:
+                optimizer.scale_loss(loss)
+        for optimizer, variable in zip(optimizers, (w, other), strict=True):
+            optimizer.apply([tape.gradient(loss, variable)], [variable])
+
+    step()
+    # Both Hessians are 2 at (1, 1): had the replay for `other` read the moved `w`, its
+    # difference quotient would be far from it.
+    assert optimizers[0].diagnostics["mean_curvature"] == pytest.approx(2.0, rel=1e-3)
+    assert optimizers[1].diagnostics["mean_curvature"] == pytest.approx(2.0, rel=1e-3)
+
+
+def test_first_step_does_not_move_and_second_does():
+    model = compiled(FuzzyHess(seed=0))
+    x, y = networks.data(model)
+    start = model.get_weights()
+    model.train_on_batch(x, y)
+    for a, b in zip(start, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.train_on_batch(x, y)
+    assert any((a != b).any() for a, b in zip(start, model.get_weights(), strict=True))
+
+
+def test_finds_the_step_length_of_a_quadratic():
+    """Along the gradient of `c w**2 / 2` the minimum is one Newton step away."""
+    w, c = tf.Variable([1.0] * 8), 50.0
+    optimizer = FuzzyHess(seed=0, curvature_power=1.0, beta_1=0.0)
+    for _ in range(2):
+        optimizer.minimize(lambda: c * tf.reduce_sum(w**2) / 2, [w])
+    # u = g / (1.1 sqrt(d)) = w / 1.1, so the measured length is 1.1.
+    assert optimizer.diagnostics["step_length"] == pytest.approx(1.1, rel=1e-3)
+    assert optimizer.diagnostics["mean_curvature"] == pytest.approx(c, rel=1e-3)
+
+
+def test_signs_differ_between_steps_and_continue_after_reload(tmp_path):
+    """The seed state moves with each probe, and is saved."""
+    states = []
+    model = compiled(FuzzyHess(seed=3))
+    x, y = networks.data(model)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+        states.append(tuple(model.optimizer._seed_generator.state.numpy()))
+    assert len(set(states)) == 3
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert tuple(loaded.optimizer._seed_generator.state.numpy()) == states[-1]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_signs_differ_in_a_compiled_fit(jit_compile):
+    shifts = []
+
+    class Spy(FuzzyHess):
+        def build(self, variables):
+            super().build(variables)
+            self.seen = self.add_variable((4, *variables[0].shape), name="seen")
+
+        def probe(self, gradients_at, gradients, variables):
+            def spying(shifts):
+                row = tf.cast(self._probes.value, tf.int32)[None, None]
+                self.seen.assign(
+                    tf.tensor_scatter_nd_update(self.seen.value, row, shifts[0][None])
+                )
+                return gradients_at(shifts)
+
+            super().probe(spying, gradients, variables)
+
+    model = networks.dense()
+    optimizer = Spy(seed=0)
+    model.compile(optimizer, networks.cross_entropy, jit_compile=jit_compile)
+    x, y = networks.data(model, batches=4)
+    model.fit(x, y, batch_size=networks.BATCH, shuffle=False, verbose=0)
+    shifts = optimizer.seen.numpy()
+    for probe in (0, 2):  # curvature probes
+        np.testing.assert_allclose(np.abs(shifts[probe]), 0.01, rtol=1e-6)
+    agreement = np.mean(np.sign(shifts[0]) == np.sign(shifts[2]))
+    assert 0.2 < agreement < 0.8
+
+
+def test_schedule_and_callbacks_drive_the_relative_learning_rate():
+    schedule = keras.optimizers.schedules.CosineDecay(1.0, 40)
+    model = compiled(FuzzyHess(schedule, seed=0))
+    x, y = networks.data(model)
+    model.fit(x, y, epochs=45, verbose=0)
+    weights = model.get_weights()
+    model.fit(x, y, epochs=1, verbose=0)
+    for a, b in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+    model = compiled(FuzzyHess(seed=0))
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, lr: lr / 2)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[halve])
+    assert float(model.optimizer.learning_rate) == 0.125
+
+
+def test_weight_decay_is_scaled_by_the_step_taken():
+    """With no gradient on a weight, only the decay moves it."""
+    w, idle = tf.Variable([3.0] * 4), tf.Variable([2.0])
+    optimizer = FuzzyHess(seed=0, weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_list=[w])
+    for _ in range(2):
+        before = w.numpy()
+        optimizer.minimize(lambda: tf.reduce_sum(w**2) + 0.0 * idle[0], [w, idle])
+    step = np.append(before - w.numpy(), 0.0)
+    rms = np.sqrt(np.mean(step**2))
+    np.testing.assert_allclose(idle.numpy(), 2.0 - 0.1 * rms * 2.0, rtol=1e-5)
+
+
+def test_missing_gradients_are_left_out():
+    w, unused = tf.Variable([3.0]), tf.Variable([2.0])
+    optimizer = FuzzyHess(seed=0)
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        for _ in range(3):
+            optimizer.minimize(lambda: tf.reduce_sum(w**2), [w, unused])
+    assert float(w[0]) < 3.0
+    assert float(unused[0]) == 2.0
+
+
+def test_diagnostics_have_the_documented_names():
+    for optimizer in (FuzzyHess(), FuzzyHess.salo()):
+        with pytest.raises(ValueError, match="built optimizer"):
+            _ = optimizer.diagnostics
+        model = compiled(optimizer)
+        x, y = networks.data(model)
+        model.fit(x, y, verbose=0)
+        assert list(optimizer.diagnostics) == DIAGNOSTICS
+        assert all(isinstance(v, float | int) for v in optimizer.diagnostics.values())
+
+
+def test_probes_are_counted():
+    model = compiled(FuzzyHess(seed=0))
+    x, y = networks.data(model)
+    model.fit(x, y, epochs=30, verbose=0)
+    # c at 0 2 6 10 20, l at 1 3 5 7 15 25
+    assert model.optimizer.diagnostics["probes"] == 11
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FuzzyHess(0.5, 0.8, 0.99, 0.25, 5, 0.02, 100, seed=4, weight_decay=0.1),
+        lambda: FuzzyHess(keras.optimizers.schedules.CosineDecay(1.0, 10)),
+        lambda: FuzzyHess.salo(epsilon=0.5, beta_1=0.8, clipnorm=1.0),
+    ],
+)
+def test_config_round_trip(make):
+    optimizer = make()
+    config = keras.optimizers.serialize(optimizer)
+    restored = keras.optimizers.deserialize(config)
+    assert type(restored) is type(optimizer)
+    assert restored.get_config() == optimizer.get_config()
+
+
+def test_salo_is_the_paper_mode():
+    assert isinstance(FuzzyHess.salo(), SALO)
+    assert FuzzyHess.salo(learning_rate=0.25).learning_rate == 0.25
+
+
+def test_rule_base_decides(tmp_path):
+    """A base that only lowers the gain, one that only raises it, from file or not."""
+
+    def constant(rate):
+        return ControlSurface(
+            "constant",
+            {"loss_trend": [-1, 1], "progress": [0, 1]},
+            {"gain_rate": [[rate] * 2] * 2, "beta_3": [[0.9] * 2] * 2},
+        )
+
+    gains = []
+    for rate in (-0.03, 0.03):
+        model = compiled(FuzzyHess(seed=0, rule_base=constant(rate)))
+        x, y = networks.data(model)
+        model.fit(x, y, epochs=20, verbose=0)
+        gains.append(model.optimizer.diagnostics["gain"])
+    np.testing.assert_allclose(gains, np.exp([-0.6, 0.6]), rtol=1e-4)
+
+    default_rule_base().save(tmp_path / "rules.json")
+    from_file = FuzzyHess(rule_base=str(tmp_path / "rules.json"))
+    assert from_file.get_config()["rule_base"] == FuzzyHess().get_config()["rule_base"]
+    assert RuleBase.load(tmp_path / "rules.json") == default_rule_base()
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    {
+        "beta_1": [1.0, -0.1, "0.9", None, float("nan")],
+        "beta_2": [1.0, -0.1, True],
+        "curvature_power": [-0.5, 1.5, float("nan")],
+        "probe_interval": [1, 0, 2.5, None],
+        "probe_radius": [0.0, -1.0, float("inf"), "small"],
+        "total_steps": [0, -5, 10.0],
+        "seed": [0.5, "a"],
+    }.items(),
+)
+def test_refuses_arguments_out_of_range(name, values):
+    for value in values:
+        with pytest.raises(ValueError, match=rf"`{name}` must be.*Received: {name}="):
+            FuzzyHess(**{name: value})
+
+
+def test_refuses_unknown_rule_bases():
+    with pytest.raises(TypeError, match="RuleBase"):
+        FuzzyHess(rule_base=3)
+    with pytest.raises(ValueError, match="epsilon"):
+        FuzzyHess.salo(epsilon=0)
+
+
+def test_refuses_mixed_float16_when_made():
+    keras.config.set_dtype_policy("mixed_float16")
+    with pytest.raises(ValueError, match="mixed_bfloat16"):
+        FuzzyHess()
+
+
+def test_refuses_mixed_float16_of_the_model_before_the_first_step():
+    x = keras.Input((6,))
+    y = keras.layers.Dense(3, dtype="mixed_float16")(x)
+    model = keras.Model(x, y, name="half")
+    model.dtype_policy = "mixed_float16"
+    model = compiled(FuzzyHess(), model)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    weights = model.get_weights()
+    with pytest.raises(ValueError, match="mixed_bfloat16"):
+        model.fit(*networks.data(model), verbose=0)
+    for a, b in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_refuses_eager_gradients_and_names_minimize():
+    model = networks.dense()
+    model.compile(FuzzyHess(), networks.cross_entropy, run_eagerly=True)
+    with pytest.raises(ValueError, match=r"eager.*optimizer\.minimize"):
+        model.fit(*networks.data(model), verbose=0)
+
+
+def test_refuses_a_loop_that_never_gives_the_loss():
+    w, optimizer = tf.Variable([1.0]), FuzzyHess()
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(w**2)
+        optimizer.apply([tape.gradient(loss, w)], [w])
+
+    with pytest.raises(ValueError, match="scale_loss"):
+        step()
+
+
+def test_refuses_weights_of_16_bits():
+    w = keras.Variable([1.0], dtype="bfloat16")
+    with pytest.raises(ValueError, match=r"float32 or float64.*mixed_bfloat16"):
+        FuzzyHess().build([w])
