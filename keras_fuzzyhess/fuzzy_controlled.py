@@ -7,27 +7,9 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import controller
+from keras_fuzzyhess.arguments import check_argument, check_momentum, check_positive
 from keras_fuzzyhess.fuzzy import control_surface, restore_surface
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
-
-
-def check_argument(name: str, value: Any, rule: str, holds: bool) -> None:
-    """Raises a `ValueError` that states the rule, unless it holds.
-
-    Example:
-
-    >>> check_argument("beta_1", 1.5, "in [0, 1)", 0 <= 1.5 < 1)
-    Traceback (most recent call last):
-        ...
-    ValueError: `beta_1` must be in [0, 1). Received: beta_1=1.5
-    """
-    if not holds:
-        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether the value is a Python number (a bool is none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class FuzzyControlledOptimizer(SecondGradientOptimizer):
@@ -51,15 +33,8 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         self, learning_rate, beta_1, probe_radius, total_steps, rule_base, **kwargs
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        check_argument(
-            "beta_1", beta_1, "in [0, 1)", is_number(beta_1) and 0 <= beta_1 < 1
-        )
-        check_argument(
-            "probe_radius",
-            probe_radius,
-            "positive and finite",
-            is_number(probe_radius) and 0 < probe_radius < float("inf"),
-        )
+        check_momentum("beta_1", beta_1)
+        check_positive("probe_radius", probe_radius)
         check_argument(
             "total_steps",
             total_steps,

@@ -7,23 +7,20 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import curvature, step_length
-from keras_fuzzyhess.direction import clip_to_root_mean_square, preconditioner
+from keras_fuzzyhess.arguments import check_argument, check_momentum, is_number
+from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.fuzzy_controlled import (
-    FuzzyControlledOptimizer,
-    check_argument,
-    is_number,
-)
+from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum
 from keras_fuzzyhess.salo import SALO
 from keras_fuzzyhess.second_gradient import GradientsAt
 
-# All of these are our choice.
-CURVATURE_DAMPING = 0.1
-EPSILON = 1e-8
-CLIP_FACTOR = 3.0
 LENGTH_PROBE_MOMENTUM = 0.97
+"""Momentum of slope and curvature along the step. Our choice."""
+
+TRUST_FACTOR = 4.0
+"""Largest growth of the step from one length probe to the next. Our choice."""
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -48,7 +45,8 @@ class FuzzyHess(FuzzyControlledOptimizer):
     ```
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
-    clipped to 3 times its root mean square.
+    clipped to 3 times its root mean square. Between two length probes `eta` grows at
+    most fourfold, or to 4 `probe_radius` in the root mean square of `eta u`.
 
     Reference: Bensadok and Babar, "Fuzzy hyperparameters update in a second order
     optimization", arXiv 2403.15416, for the probe at shifted weights, the momentum of
@@ -79,19 +77,15 @@ class FuzzyHess(FuzzyControlledOptimizer):
             `keras_fuzzyhess.fuzzy.default_rule_base()`.
         seed: Integer or `None`, seed of the random signs. With `None` one is drawn,
             after `keras.utils.set_random_seed` always the same.
-        weight_decay: Float or `None`. Decoupled: a step also subtracts
-            `weight_decay * rms * w`, with `rms` the root mean square of the step over
-            all weights, which takes the place of AdamW's learning rate.
-        clipnorm: As in `keras.optimizers.Optimizer`; probes see unclipped gradients.
-        clipvalue: As `clipnorm`.
-        global_clipnorm: As `clipnorm`.
-        use_ema: As in `keras.optimizers.Optimizer`.
-        ema_momentum: As in `keras.optimizers.Optimizer`.
-        ema_overwrite_frequency: As in `keras.optimizers.Optimizer`.
-        loss_scale_factor: As in `keras.optimizers.Optimizer`.
-        gradient_accumulation_steps: As in `keras.optimizers.Optimizer`; a probe is
-            taken on the last minibatch of those accumulated.
         name: String, the optimizer's name.
+        **kwargs: The other arguments of `keras.optimizers.Optimizer`:
+            `weight_decay` (decoupled: a step also subtracts `weight_decay * rms * w`,
+            with `rms` the root mean square of the step over all weights, which takes
+            the place of AdamW's learning rate), `clipnorm`, `clipvalue` and
+            `global_clipnorm` (of what is averaged; probes see unclipped gradients),
+            `use_ema`, `ema_momentum`, `ema_overwrite_frequency`, `loss_scale_factor`
+            and `gradient_accumulation_steps` (a probe is taken on the last minibatch
+            of those accumulated).
 
     Raises:
         ValueError: if an argument is out of its range, or under the global policy
@@ -120,15 +114,6 @@ class FuzzyHess(FuzzyControlledOptimizer):
         total_steps=None,
         rule_base=None,
         seed=None,
-        weight_decay=None,
-        clipnorm=None,
-        clipvalue=None,
-        global_clipnorm=None,
-        use_ema=False,
-        ema_momentum=0.99,
-        ema_overwrite_frequency=None,
-        loss_scale_factor=None,
-        gradient_accumulation_steps=None,
         name="fuzzyhess",
         **kwargs,
     ) -> None:
@@ -138,21 +123,10 @@ class FuzzyHess(FuzzyControlledOptimizer):
             probe_radius,
             total_steps,
             default_rule_base() if rule_base is None else rule_base,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
             name=name,
             **kwargs,
         )
-        check_argument(
-            "beta_2", beta_2, "in [0, 1)", is_number(beta_2) and 0 <= beta_2 < 1
-        )
+        check_momentum("beta_2", beta_2)
         check_argument(
             "curvature_power",
             curvature_power,
@@ -201,6 +175,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
         self._slope_curvature = self.add_scalar("slope_curvature")
         self._length_weight = self.add_scalar("length_weight")
         self._last_length = self.add_scalar("last_length")
+        self._longest = self.add_scalar("longest")
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)
 
@@ -221,7 +196,9 @@ class FuzzyHess(FuzzyControlledOptimizer):
         is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
         direction = self._direction(variables, self.iterations)
         last_length = self._last_length.value
-        distance = step_length.probe_distance(last_length, direction, self.probe_radius)
+        # The step's own length, so that the parabola is fitted where it is used.
+        first = step_length.length_of_shift(direction, self.probe_radius)
+        distance = tf.where(last_length > 0, last_length, first)
         signs = curvature.random_signs(variables, self._seed_generator)
         shifts = [
             tf.where(
@@ -239,6 +216,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
             return tf.constant(True)
 
         def take_length():
+            self._longest.assign(TRUST_FACTOR * tf.maximum(last_length, first))
             self._average_parabola(
                 *step_length.slope_and_curvature(
                     gradients, shifted_gradients, direction, distance, last_length
@@ -284,7 +262,10 @@ class FuzzyHess(FuzzyControlledOptimizer):
             averages = self.states(self._velocities, variables)
             for average, gradient in zip(averages, gradients, strict=True):
                 average.assign(average + (1 - self.beta_2) * (gradient**2 - average))
-        length = learning_rate * self.update_gain() * self.measured_length()
+        length = tf.minimum(
+            learning_rate * self.update_gain() * self.measured_length(),
+            self._longest.value,
+        )
         self._last_length.assign(length)
         direction = self._direction(variables, self.iterations + 1)
         return [tf.cast(length, u.dtype) * u for u in direction]
@@ -300,27 +281,19 @@ class FuzzyHess(FuzzyControlledOptimizer):
         momentum = self.momentum(variables, steps)
         scales = self.curvature_scale(variables)
         weight = 1 - self.beta_2 ** tf.cast(steps, tf.float32)
-        gradient_scales: Sequence[tf.Tensor | None] = [None] * len(momentum)
+        gradient_scales = None
         if self.curvature_power < 1:
             gradient_scales = [
                 tf.sqrt(tf.math.divide_no_nan(v.value, tf.cast(weight, v.dtype)))
                 for v in self.states(self._velocities, variables)
             ]
-        direction = [
-            m
-            / preconditioner(
-                scale,
-                tf.cast(self._mean_curvature.value, m.dtype),
-                gradient_scale,
-                self.curvature_power,
-                CURVATURE_DAMPING,
-                EPSILON,
-            )
-            for m, scale, gradient_scale in zip(
-                momentum, scales, gradient_scales, strict=True
-            )
-        ]
-        return clip_to_root_mean_square(direction, CLIP_FACTOR)
+        return newton_adam_direction(
+            momentum,
+            scales,
+            self._mean_curvature.value,
+            gradient_scales,
+            self.curvature_power,
+        )
 
     # Save.
 

@@ -7,49 +7,17 @@ evaluates the clone at `w + shift`. Everything that does not depend on the weigh
 (the minibatch, dropout masks, augmentation) is shared with the original, and what
 no gradient depends on (BatchNorm's moving statistics, metrics) is not repeated.
 
-This is the only file that knows TensorFlow graphs.
+This file and `graph_path.py` are the only ones that know TensorFlow graphs.
 """
 
 from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
-from tensorflow.core.framework.node_def_pb2 import NodeDef
-from tensorflow.python.framework import op_def_registry
 
-# Stateful operations that may be repeated: they change nothing.
-_READERS = frozenset(
-    {
-        "Assert",
-        "ReadVariableOp",
-        "ResourceGather",
-        "ResourceGatherNd",
-        "VariableShape",
-    }
-)
-# Stateful operations whose original outputs are used again instead of a clone, so
-# that both evaluations see the same noise. (Keras draws noise with stateless
-# operations, whose clones repeat it by themselves.)
-_NOISE = frozenset(
-    {
-        "RandomUniform",
-        "RandomUniformInt",
-        "RandomStandardNormal",
-        "ParameterizedTruncatedNormal",
-        "TruncatedNormal",
-        "RandomShuffle",
-        "RandomGamma",
-        "RandomPoissonV2",
-        "Multinomial",
-    }
-)
+from keras_fuzzyhess.graph_path import find_path
+
 # Attributes that tie an operation to its place in the original graph.
 _PLACEMENT_ATTRIBUTES = frozenset({"_class", "_output_shapes", "_xla_inferred_shapes"})
-
-_REMEDY = (
-    "Train with `model.fit`, `train_on_batch` or inside one `tf.function` that "
-    "computes the gradients and applies them, or use "
-    "`optimizer.minimize(loss_fn, variables)`."
-)
 
 
 class GradientReplay:
@@ -100,23 +68,11 @@ class GradientReplay:
         loss: tf.Tensor,
         variables: Sequence[tf.Variable],
     ) -> None:
-        for tensor in [*gradients, loss]:
-            if isinstance(tensor, tf.__internal__.EagerTensor):
-                raise ValueError(
-                    "The gradients must be part of a traced step, for FuzzyHess "
-                    "takes them again at shifted weights. Received: an eager "
-                    f"tensor of shape {tensor.shape}. {_REMEDY}"
-                )
-        self._graph = gradients[0].graph
-        if any(t.graph is not self._graph for t in [*gradients, loss]):
-            raise ValueError(
-                "The loss and all gradients must come from one traced function. "
-                f"Received: tensors of several graphs. {_REMEDY}"
-            )
+        self._path = find_path(gradients, loss, variables)
+        self._graph = loss.graph
         self._gradients = list(gradients)
         self._loss = loss
         self._handles = [self._graph.capture(v.handle) for v in variables]
-        self._path = self._find_path([*gradients, loss], variables)
         self._indirect = self._indirectly_read()
 
     def __call__(
@@ -156,65 +112,6 @@ class GradientReplay:
                 for t in [*self._gradients, self._loss]
             ]
         return outputs[:-1], outputs[-1]
-
-    def _find_path(
-        self, targets: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
-    ) -> list[tf.Operation]:
-        """The operations between the weights and the targets, in graph order."""
-        ancestors = _ancestors(targets)
-        self._refuse_hidden(ancestors, variables)
-        weights = {handle.ref() for handle in self._handles}
-        reached = set(weights)
-        path = []
-        for op in self._graph.get_operations():
-            if op not in ancestors or op.type in _NOISE:
-                continue
-            if any(tensor.ref() in reached for tensor in op.inputs):
-                self._refuse_side_effects(op)
-                path.append(op)
-                reached.update(tensor.ref() for tensor in op.outputs)
-        if not any(gradient.ref() in reached for gradient in self._gradients):
-            raise ValueError(
-                "At least one gradient must depend on the weights, for their change "
-                "is what FuzzyHess measures. Received: gradients of "
-                f"{[v.name for v in variables]} in whose graph no weight is read "
-                "(a loss that is linear in the weights, or gradients made by "
-                f"Python code such as `tf.py_function`). {_REMEDY}"
-            )
-        return path
-
-    def _refuse_hidden(
-        self, ancestors: set[tf.Operation], variables: Sequence[tf.Variable]
-    ) -> None:
-        """Refuses gradients that depend on the weights outside this graph."""
-        for outer, inner in self._graph.captures:
-            if inner.op not in ancestors or isinstance(
-                outer, tf.__internal__.EagerTensor
-            ):
-                continue
-            if outer.dtype == tf.resource:
-                continue
-            outer_handles = {outer.graph.capture(v.handle).op for v in variables}
-            if not outer_handles.isdisjoint(_ancestors([outer])):
-                raise ValueError(
-                    "The gradients must be computed in the function that applies "
-                    "them. Received: a gradient that was computed outside and "
-                    f"captured (`{outer.name}`), as happens when a loss-scaling "
-                    "wrapper (`mixed_float16`) or a `tf.cond` stands between. "
-                    "Under mixed precision use the policy 'mixed_bfloat16'; "
-                    f"otherwise: {_REMEDY}"
-                )
-
-    def _refuse_side_effects(self, op: tf.Operation) -> None:
-        for inner in _stateful_operations(op):
-            if inner not in _READERS:
-                raise ValueError(
-                    "A step that FuzzyHess takes again at shifted weights must not "
-                    "change state on the way from the weights to the gradients. "
-                    f"Received: operation `{op.name}`, which runs `{inner}`. If "
-                    "this is a layer or a loss decorated with `@tf.function`, "
-                    "remove the decorator: the training step is compiled anyway."
-                )
 
     def _indirectly_read(self) -> list:
         """Handles of weights that a loop, branch or function reads by itself."""
@@ -285,51 +182,3 @@ def _clone(
             attrs=attributes,
             op_def=op.op_def,
         )
-
-
-def _ancestors(tensors: Iterable[tf.Tensor]) -> set[tf.Operation]:
-    """All operations that the tensors depend on through data."""
-    found: set[tf.Operation] = set()
-    stack = [tensor.op for tensor in tensors]
-    while stack:
-        op = stack.pop()
-        if op not in found:
-            found.add(op)
-            stack.extend(tensor.op for tensor in op.inputs)
-    return found
-
-
-def _function_names(node: NodeDef) -> list[str]:
-    """Names of the functions that an operation calls (loop bodies, branches)."""
-    names = []
-    for attribute in node.attr.values():
-        names += [attribute.func.name] if attribute.HasField("func") else []
-        names += [function.name for function in attribute.list.func]
-    return names
-
-
-def _stateful_operations(op: tf.Operation) -> set[str]:
-    """Types of the stateful operations that running `op` executes."""
-    names = _function_names(op.node_def)
-    if not names:
-        return {op.type} if op.op_def.is_stateful else set()
-    library = {
-        function.signature.name: function
-        for function in op.graph.as_graph_def().library.function
-    }
-    found: set[str] = set()
-    seen: set[str] = set()
-    while names:
-        name = names.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        for node in library[name].node_def:
-            inner = _function_names(node)
-            if inner:
-                names += inner
-            elif node.op in library:
-                names.append(node.op)
-            elif op_def_registry.get(node.op).is_stateful:
-                found.add(node.op)
-    return found

@@ -6,12 +6,9 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import curvature
+from keras_fuzzyhess.arguments import check_positive
 from keras_fuzzyhess.fuzzy import paper_rule_base
-from keras_fuzzyhess.fuzzy_controlled import (
-    FuzzyControlledOptimizer,
-    check_argument,
-    is_number,
-)
+from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.replicas import all_reduce_sum
 from keras_fuzzyhess.second_gradient import GradientsAt
 
@@ -89,12 +86,7 @@ class SALO(FuzzyControlledOptimizer):
             name=name,
             **kwargs,
         )
-        check_argument(
-            "epsilon",
-            epsilon,
-            "positive and finite",
-            is_number(epsilon) and 0 < epsilon < float("inf"),
-        )
+        check_positive("epsilon", epsilon)
         self.epsilon = epsilon
 
     def is_probe_step(self) -> bool:

@@ -40,33 +40,22 @@ def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.sqrt(inner_product(tensors, tensors) / count)
 
 
-def probe_distance(
-    last_length: tf.Tensor, direction: Sequence[tf.Tensor], radius: float
-) -> tf.Tensor:
-    """How far along `-u` the second gradient is taken.
-
-    The length of the step before, so that the parabola is fitted over the range in
-    which it is used; before any step was taken, such that the weights move by
-    `radius` in the root mean square.
+def length_of_shift(direction: Sequence[tf.Tensor], radius: float) -> tf.Tensor:
+    """How far to go along `u` for the weights to move by `radius`.
 
     Args:
-        last_length: Scalar, the length of the step before; 0 if there was none.
         direction: List of tensors `u`.
-        radius: Root mean square of the shift where there was no step before.
+        radius: Root mean square of the shift.
 
     Returns:
         Scalar; 0 if the direction is zero.
 
     Example:
 
-    >>> u = [tf.constant([2.0, -2.0])]
-    >>> float(probe_distance(tf.constant(0.0), u, radius=0.5))
+    >>> float(length_of_shift([tf.constant([2.0, -2.0])], radius=0.5))
     0.25
-    >>> float(probe_distance(tf.constant(0.1), u, radius=0.5))
-    0.10000000149011612
     """
-    start = tf.math.divide_no_nan(radius, root_mean_square(direction))
-    return tf.where(last_length > 0, last_length, start)
+    return tf.math.divide_no_nan(radius, root_mean_square(direction))
 
 
 def slope_and_curvature(

@@ -21,3 +21,9 @@ def _fixed_seed_and_default_policy():
     yield
     keras.config.set_dtype_policy("float32")
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    cpus = tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([cpu.name for cpu in cpus])

@@ -130,16 +130,8 @@ def test_continues_after_checkpoint(mode, digits, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.fixture(scope="module")
-def two_cpus():
-    cpus = tf.config.list_logical_devices("CPU")
-    if len(cpus) < 2:
-        pytest.fail("tests/conftest.py must have split the CPU into two devices")
-    return tf.distribute.MirroredStrategy([cpu.name for cpu in cpus[:2]])
-
-
 @every_mode
-def test_two_replicas_equal_one(mode, two_cpus, digits):
+def test_two_replicas_equal_one(mode, two_replicas, digits):
     """The same global batch on one replica and on two: the same weights."""
     x, y = digits
 
@@ -152,7 +144,7 @@ def test_two_replicas_equal_one(mode, two_cpus, digits):
         model.fit(batches, verbose=0, shuffle=False)
         return model
 
-    one, two = trained(contextlib.nullcontext()), trained(two_cpus.scope())
+    one, two = trained(contextlib.nullcontext()), trained(two_replicas.scope())
     assert one.optimizer.diagnostics["probes"] == two.optimizer.diagnostics["probes"]
     for a, b in zip(one.trainable_variables, two.trainable_variables, strict=True):
         replicas = [v.numpy() for v in b.value.values]

@@ -12,7 +12,7 @@ CURVATURE, SCALE = tf.constant([0.0, 1.0, 4.0]), tf.constant([1.0, 9.0, 0.25])
 @pytest.mark.parametrize("power", [0, 0.25, 0.5, 0.75, 1])
 def test_preconditioner_is_the_formula(power):
     mean = tf.constant(5.0 / 3)
-    measured = preconditioner(CURVATURE, mean, SCALE, power, 0.1, 1e-8)
+    measured = preconditioner(CURVATURE, mean, SCALE, power)
     expected = (CURVATURE + 0.1 * mean + 1e-8) ** power * (SCALE + 1e-8) ** (1 - power)
     np.testing.assert_allclose(measured, expected, rtol=1e-5)
 

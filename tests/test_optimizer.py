@@ -55,11 +55,11 @@ def test_own_train_step():
                 scaled = self.optimizer.scale_loss(loss)
             gradients = tape.gradient(scaled, self.trainable_variables)
             self.optimizer.apply(gradients, self.trainable_variables)
-            return {"loss": loss}
+            return {"own_loss": loss}
 
     model = compiled(FuzzyHess(seed=0), Model())
     x, y = networks.data(model.inner)
-    history = model.fit(x, y, epochs=60, verbose=0).history["loss"]
+    history = model.fit(x, y, epochs=60, verbose=0).history["own_loss"]
     assert history[-1] < 0.5 * history[0]
 
 
@@ -71,7 +71,8 @@ def test_hand_written_loop_with_two_optimizers():
     critic = keras.Sequential(
         [keras.Input((2,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)]
     )
-    optimizers = FuzzyHess(0.5, seed=0), FuzzyHess(0.5, seed=1)
+    # Neither side has a minimum to step to, so the steps are kept short.
+    optimizers = FuzzyHess(0.02, seed=0), FuzzyHess(0.02, seed=1)
     target = tf.constant([2.0, -1.0])
 
     def entropy(label, logit):
@@ -108,7 +109,7 @@ def test_hand_written_loop_with_two_optimizers():
     distance = [np.linalg.norm(np.mean(f, 0) - target) for f in (first, fake)]
     assert distance[1] < 0.5 * distance[0]
     for optimizer in optimizers:
-        assert optimizer.diagnostics["probes"] == 64
+        assert optimizer.diagnostics["probes"] == 65
         assert optimizer.diagnostics["mean_curvature"] > 0
 
 
@@ -171,8 +172,6 @@ def test_signs_differ_between_steps_and_continue_after_reload(tmp_path):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_signs_differ_in_a_compiled_fit(jit_compile):
-    shifts = []
-
     class Spy(FuzzyHess):
         def build(self, variables):
             super().build(variables)

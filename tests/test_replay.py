@@ -281,3 +281,25 @@ def test_nested_function_without_side_effects_is_replayed():
     np.testing.assert_allclose(gradients[0], [12.0, 12.0])
     assert float(loss) == 16.0
     np.testing.assert_array_equal(w, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("collective", [True, False])
+def test_refuses_gradients_that_cross_replicas(collective):
+    """Synchronized BatchNorm, summed by a collective operation or by plain ones."""
+    devices = [cpu.name for cpu in tf.config.list_logical_devices("CPU")]
+    sums = None if collective else tf.distribute.ReductionToOneDevice()
+    strategy = tf.distribute.MirroredStrategy(devices, cross_device_ops=sums)
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.layers.Input((6,)),
+                keras.layers.Dense(4),
+                keras.layers.BatchNormalization(synchronized=True),
+                keras.layers.Dense(networks.CLASSES),
+            ]
+        )
+        model.compile(Recorder(networks.random_shifts(model)), networks.cross_entropy)
+    x, y = networks.data(model)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(networks.BATCH)
+    with pytest.raises(ValueError, match=r"replicas.*synchronized=False"):
+        model.fit(batches, verbose=0, shuffle=False)

@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess.step_length import (
+    length_of_shift,
     line_minimum,
-    probe_distance,
     slope_and_curvature,
 )
 
@@ -39,17 +39,16 @@ def test_negative_curvature_counts_by_its_size():
     assert float(kappa) > 0
 
 
-def test_distance_is_the_last_step_or_the_radius():
+def test_length_of_shift_gives_the_radius():
     u = [tf.constant([3.0, 4.0]), tf.constant([[0.0, 0.0]])]
-    assert float(probe_distance(tf.constant(0.2), u, 0.01)) == np.float32(0.2)
-    first = probe_distance(tf.constant(0.0), u, 0.01)
-    shift = np.concatenate([np.ravel(first * x) for x in u])
+    length = length_of_shift(u, 0.01)
+    shift = np.concatenate([np.ravel(length * x) for x in u])
     np.testing.assert_allclose(np.sqrt(np.mean(shift**2)), 0.01, rtol=1e-5)
 
 
 def test_nothing_measured_gives_no_step():
     zero = [tf.zeros(2)]
-    distance = probe_distance(tf.constant(0.0), zero, 0.01)
+    distance = length_of_shift(zero, 0.01)
     assert float(distance) == 0.0
     slope, kappa = slope_and_curvature(zero, zero, zero, distance, tf.constant(0.0))
     assert float(line_minimum(slope, kappa)) == 0.0

@@ -116,7 +116,8 @@ def universe_of(variable: Variable, samples: int) -> np.ndarray:
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import Term
-    >>> terms = (Term("low", "triangle", (0, 0, 1)), Term("high", "triangle", (0, 1, 1)))
+    >>> low, high = (0, 0, 1), (0, 1, 1)
+    >>> terms = (Term("low", "triangle", low), Term("high", "triangle", high))
     >>> universe_of(Variable("progress", 0.0, 1.0, terms), samples=2)
     array([0. , 0.5, 1. ])
     """

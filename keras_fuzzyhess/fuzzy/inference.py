@@ -29,7 +29,7 @@ cubic one. Only sets of terms that all overlap count: single terms and neighbour
 from __future__ import annotations
 
 from functools import reduce
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -131,7 +131,8 @@ def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import Term, Variable
-    >>> terms = (Term("low", "triangle", (0, 1, 2)), Term("high", "triangle", (2, 3, 4)))
+    >>> low, high = (0, 1, 2), (2, 3, 4)
+    >>> terms = (Term("low", "triangle", low), Term("high", "triangle", high))
     >>> gain = Variable("gain", 0.0, 4.0, terms)
     >>> centroids(gain, {"low": np.array([1.0, 0.5]), "high": np.array([0.0, 0.5])})
     array([1., 2.])
@@ -203,7 +204,7 @@ def _pieces(corners: list[np.ndarray]) -> list[_Piece]:
                 kinks.add(float(crossing))
     levels = sorted(kinks)
     pieces = []
-    for low, high in zip(levels, levels[1:], strict=False):
+    for low, high in pairwise(levels):
         middle = (low + high) / 2
         p, p_slope = max(left, key=lambda edge: edge[0] + edge[1] * middle)
         q, q_slope = min(right, key=lambda edge: edge[0] + edge[1] * middle)

@@ -91,8 +91,8 @@ def _check_variable(part: Any) -> None:
     # A universe is usually written with its end, and a centroid does not reach it:
     # beta_3 = 1 is refused as a value, not as the end of the universe.
     inside = high == signal.high and signal.open_high
-    signal.check_range(low, float(np.nextafter(np.float32(high), 0)) if inside else high,
-                       f"{what} (its universe)")  # fmt: skip
+    inner_high = float(np.nextafter(np.float32(high), 0)) if inside else high
+    signal.check_range(low, inner_high, f"{what} (its universe)")
     if not part.terms:
         raise ValueError(f"{what.capitalize()} must have terms. Received: none")
     for label, term in part.terms.items():

@@ -106,10 +106,8 @@ def _simulate(
     used = {id(c.term) for rule in system.rules for c in rule.consequent}
     all_terms = {name: output.terms for name, output in outputs.items()}
     with preserved_state(system), warnings.catch_warnings():
-        # The defuzzifier assigns arrays of one element to numbers.
-        warnings.filterwarnings(
-            "ignore", "Conversion of an array with ndim > 0", DeprecationWarning
-        )
+        # What NumPy says of scikit-fuzzy's code is not the user's to mend.
+        warnings.simplefilter("ignore", DeprecationWarning)
         try:
             for output in outputs.values():
                 # The array interface fails at terms that no rule names.

@@ -1,5 +1,6 @@
 """Linguistic variables and their terms: the words a rule is made of."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ class Term:
                 f"The points of {what} must be {SHAPES[self.shape]} numbers, for it "
                 f"is a {self.shape}. Received: {abbreviated(self.points)}"
             )
-        if any(left > right for left, right in zip(points, points[1:], strict=False)):
+        if any(left > right for left, right in itertools.pairwise(points)):
             raise ValueError(
                 f"The points of {what} must be in ascending order. Sort them. "
                 f"Received: {points}"

@@ -36,8 +36,8 @@ def expected_peaks(gain):
     return {
         "gain_rate": {
             "rising": [-0.03, -0.03, -0.03],
-            "flat": [0.0, -0.003, -0.01],
-            "falling": [0.02, 0.02, 0.01],
+            "flat": [-0.003, -0.003, -0.01],
+            "falling": [0.005, 0.005, 0.0],
         },
         "gain": {
             "rising": [0.3, 0.1, 0.1],

@@ -33,7 +33,7 @@ def test_order_of_variables_and_of_a_rules_parts_does_not_matter(parts, small):
 
 
 def test_any_difference_makes_rule_bases_unequal(parts, small):
-    rules = parts["rules"][:-1] + (dataclasses.replace(parts["rules"][-1], weight=0.9),)
+    rules = (*parts["rules"][:-1], dataclasses.replace(parts["rules"][-1], weight=0.9))
     assert RuleBase(**(parts | {"rules": rules})) != small
 
 

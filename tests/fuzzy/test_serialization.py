@@ -55,7 +55,8 @@ def test_weight_and_reason_may_be_left_out(path):
 def test_lists_may_have_become_tuples():
     data = default_rule_base().to_dict()
     data["rules"] = tuple(data["rules"])
-    data["inputs"][0]["terms"][0]["points"] = (-0.5, 0.0)
+    term = data["inputs"][0]["terms"][0]
+    term["points"] = tuple(term["points"])
     assert RuleBase.from_dict(data) == default_rule_base()
 
 

@@ -177,7 +177,7 @@ def check_compiled(rule_base):
             found[output.name],
             exact[output.name],
             rtol=0,
-            atol=(2 * surface.deviation + 1e-5) * (output.high - output.low),
+            atol=(3 * surface.deviation + 1e-4) * (output.high - output.low),
         )
 
 
@@ -216,8 +216,6 @@ def test_a_surface_cannot_be_changed(surface):
         surface.tables["beta_3"][0, 0] = 0.0
     with pytest.raises(ValueError, match="read-only"):
         surface.knots["progress"][0] = 0.5
-    with pytest.raises(TypeError):
-        surface.tables["beta_3"] = None
 
 
 @pytest.mark.parametrize(
