@@ -1,0 +1,151 @@
+"""Rule bases as control systems of scikit-fuzzy, and users' systems as surfaces."""
+
+import gc
+
+import numpy as np
+import pytest
+from skfuzzy import control, trapmf, trimf
+from skfuzzy.control.antecedent_consequent import Antecedent, Consequent
+from skfuzzy.control.term import Term as SkfuzzyTerm
+
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.fuzzy import (
+    compile_surface,
+    control_surface,
+    default_rule_base,
+    paper_rule_base,
+    surface_from_control_system,
+)
+
+
+def system_of(trend_terms, progress_terms, rules=None):
+    """A control system of the direct law; by default all pairs of terms have a rule."""
+    trend = control.Antecedent(np.linspace(-1, 1, 81), "loss_trend")
+    progress = control.Antecedent(np.linspace(0, 1, 41), "progress")
+    gain = control.Consequent(np.linspace(0, 1, 51), "gain")
+    beta_3 = control.Consequent(np.linspace(0.8, 0.99, 51), "beta_3")
+    for variable, terms in ((trend, trend_terms), (progress, progress_terms)):
+        for name, membership, points in terms:
+            variable[name] = membership(variable.universe, points)
+    for output in (gain, beta_3):
+        low, high = output.universe[[0, -1]]
+        middle = (low + high) / 2
+        output["small"] = trimf(output.universe, [low, low, middle])
+        output["large"] = trimf(output.universe, [middle, high, high])
+    pairs = rules or [(t[0], p[0]) for t in trend_terms for p in progress_terms]
+    return control.ControlSystem(
+        [
+            control.Rule(
+                trend[t] & progress[p],
+                [
+                    gain["large" if t == trend_terms[-1][0] else "small"],
+                    beta_3["large" if p == "late" else "small"],
+                ],
+            )
+            for t, p in pairs
+        ]
+    )
+
+
+THREE = [
+    ("rising", trimf, [-1, -1, 0]),
+    ("flat", trimf, [-1, 0, 1]),
+    ("falling", trimf, [0, 1, 1]),
+]
+FIVE = [
+    (f"t{i}", trimf, [centre - 0.5, centre, centre + 0.5])
+    for i, centre in enumerate([-1.0, -0.5, 0.0, 0.5, 1.0])
+]
+STAGES = [("early", trimf, [0, 0, 1]), ("late", trimf, [0, 1, 1])]
+TRAPEZOIDS = [
+    ("early", trapmf, [0, 0, 0.3, 0.7]),
+    ("late", trapmf, [0.3, 0.7, 1, 1]),
+]
+
+
+def simulated(system, trend, progress):
+    simulation = control.ControlSystemSimulation(system)
+    simulation.input["loss_trend"], simulation.input["progress"] = trend, progress
+    simulation.compute()
+    return {name: np.array(simulation.output[name]) for name in ("gain", "beta_3")}
+
+
+@pytest.mark.parametrize(
+    "terms", [(THREE, STAGES), (FIVE, STAGES), (THREE, TRAPEZOIDS)]
+)
+def test_surface_of_a_users_system_agrees_with_scikit_fuzzy(terms):
+    system = system_of(*terms)
+    surface = surface_from_control_system(system)
+    rng = np.random.default_rng(0)
+    trend, progress = rng.uniform(-1, 1, 300), rng.uniform(0, 1, 300)
+    expected = simulated(system, trend, progress)
+    for name, width in (("gain", 1.0), ("beta_3", 0.19)):
+        found = np.array(
+            [
+                surface.evaluate([t], [p])[name].item()
+                for t, p in zip(trend, progress, strict=True)
+            ]
+        )
+        # A user's surface is only known at its knots; between them it may bend.
+        assert np.abs(found - expected[name]).max() < 0.03 * width
+        assert np.abs(found - expected[name]).mean() < 0.003 * width
+
+
+def test_optimizer_takes_a_control_system():
+    optimizer = FuzzyHess(rule_base=system_of(THREE, STAGES))
+    config = optimizer.get_config()["rule_base"]
+    restored = FuzzyHess.from_config(optimizer.get_config())
+    assert restored.get_config()["rule_base"] == config
+    assert config["kind"] == "control_surface"
+
+
+def test_sparse_system_is_refused_with_the_missing_cell():
+    pairs = [(t[0], p[0]) for t in THREE for p in STAGES]
+    pairs.remove(("falling", "late"))
+    with pytest.raises(ValueError, match=r"(?s)falling.*late"):
+        control_surface(system_of(THREE, STAGES, rules=pairs))
+
+
+def test_wrong_names_are_refused():
+    system = system_of(THREE, STAGES)
+    next(iter(system.consequents)).label = "speed"
+    with pytest.raises(ValueError, match="speed"):
+        control_surface(system)
+
+
+@pytest.mark.parametrize("make", [default_rule_base, paper_rule_base])
+def test_control_system_gives_the_same_surface(make):
+    rule_base = make()
+    ours = compile_surface(rule_base)
+    theirs = surface_from_control_system(rule_base.to_control_system(101))
+    grid = np.linspace(-1, 1, 21), np.linspace(0, 1, 21)
+    for output in rule_base.outputs:
+        difference = (
+            ours.evaluate(*grid)[output.name] - theirs.evaluate(*grid)[output.name]
+        )
+        assert np.abs(difference).max() < 0.02 * (output.high - output.low)
+
+
+def test_a_users_simulation_keeps_its_inputs():
+    system = system_of(THREE, STAGES)
+    simulation = control.ControlSystemSimulation(system)
+    simulation.input["loss_trend"], simulation.input["progress"] = 0.25, 0.75
+    simulation.compute()
+    before = simulation.output["gain"]
+    control_surface(system)
+    simulation.compute()
+    assert simulation.output["gain"] == before
+
+
+def test_nothing_stays_alive_in_scikit_fuzzy():
+    def kept():
+        gc.collect()
+        stores = [(Antecedent, "input"), (Consequent, "output")]
+        stores += [(SkfuzzyTerm, "membership_value"), (SkfuzzyTerm, "cuts")]
+        return sum(len(vars(owner)[name].data) for owner, name in stores)
+
+    before = kept()
+    for _ in range(5):
+        control_surface(system_of(THREE, STAGES))
+        default_rule_base().to_control_system(11)
+    assert kept() == before
