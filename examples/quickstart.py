@@ -36,14 +36,16 @@ class Recorder(keras.callbacks.Callback):
     def __init__(self, steps):
         super().__init__()
         self.steps = steps
-        self.losses, self.evaluations, self.decisions = [], [], []
+        self.evaluations, self.decisions = [], []
+        self.losses = {"loss": [], "val_loss": []}
 
     def on_train_batch_end(self, batch, logs=None):
         if int(self.model.optimizer.iterations.numpy()) >= self.steps:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        self.losses.append(logs["val_loss"])
+        for name, values in self.losses.items():
+            values.append(logs[name])
         self.evaluations.append(gradient_evaluations(self.model.optimizer))
         if isinstance(self.model.optimizer, FuzzyHess):
             self.decisions.append(self.model.optimizer.diagnostics)
@@ -121,37 +123,31 @@ def print_table(runs):
     )
     for run in runs:
         print(
-            f"{run['optimizer']:<12}{run['seed']:>5}{run['training_loss']:>15.4f}"
+            f"{run['optimizer']:<12}{run['seed']:>5}{run['training_loss']:>15.5f}"
             f"{run['validation_loss']:>11.4f}{run['validation_accuracy']:>15.4f}"
             f"{run['gradient_evaluations']:>11}{run['seconds']:>9.1f}"
         )
 
 
+LABELS = {"loss": "training (with dropout)", "val_loss": "validation"}
+
+
 def draw(runs, path):
     """Learning curves of the first seed, and FuzzyHess's gain and step length."""
     figure, (curves, control) = plt.subplots(1, 2, figsize=(10, 4))
-    for run, style in zip(runs[:2], ("-", "--"), strict=True):
+    for run, colour in zip(runs[:2], ("black", "darkgray"), strict=True):
         recorder = run["recorder"]
-        curves.plot(
-            recorder.evaluations,
-            recorder.losses,
-            style,
-            marker="o",
-            color="black" if style == "-" else "gray",
-            label=run["optimizer"],
-        )
-    curves.set(xlabel="gradient evaluations", ylabel="validation loss", yscale="log")
+        for name, style in (("loss", "-"), ("val_loss", "--")):
+            label = f"{run['optimizer']}, {LABELS[name]}"
+            losses = recorder.losses[name]
+            curves.plot(recorder.evaluations, losses, style, color=colour, label=label)
+    curves.set(xlabel="gradient evaluations", ylabel="loss", yscale="log")
     curves.legend()
     recorder = runs[0]["recorder"]
     for name, style in (("gain", "-"), ("step_length", "--")):
-        control.plot(
-            recorder.evaluations,
-            [decision[name] for decision in recorder.decisions],
-            style,
-            marker="o",
-            color="black" if style == "-" else "gray",
-            label=name.replace("_", " "),
-        )
+        values = [decision[name] for decision in recorder.decisions]
+        label = name.replace("_", " ")
+        control.plot(recorder.evaluations, values, style, color="black", label=label)
     control.set(xlabel="gradient evaluations", ylabel="FuzzyHess", yscale="log")
     control.legend()
     figure.tight_layout()
@@ -177,7 +173,13 @@ def main():
         print(f"\nAdam, nothing tuned, as many gradients, seed {seed}")
         steps_of_adam = run["gradient_evaluations"]
         runs.append(
-            train(keras.optimizers.Adam(), steps_of_adam, seed, training, validation)
+            train(
+                keras.optimizers.Adam(name="adam"),
+                steps_of_adam,
+                seed,
+                training,
+                validation,
+            )
         )
     print_table(runs)
     arguments.output.mkdir(parents=True, exist_ok=True)

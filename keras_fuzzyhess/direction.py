@@ -29,7 +29,8 @@ def newton_adam_direction(
         momentum: List of tensors `m`, averages of the gradient.
         curvature: List of tensors `sqrt(d)`.
         mean_curvature: Scalar, the mean of `sqrt(d)` over all weights.
-        gradient_scale: List of tensors `sqrt(v)`, or None if `power` is 1.
+        gradient_scale: List of tensors `sqrt(v)`, or None for
+            pure curvature.
         power: Share of curvature, see `preconditioner`.
 
     Returns:
@@ -63,8 +64,8 @@ def preconditioner(
     Args:
         curvature: Tensor `sqrt(d)`, the root mean square of the curvature samples.
         mean_curvature: Scalar, the mean of `sqrt(d)` over all weights.
-        gradient_scale: Tensor `sqrt(v)`, the root mean square of the gradients; not
-            used, and may be None, if `power` is 1.
+        gradient_scale: Tensor `sqrt(v)`, the root mean square of the gradients, or
+            None for pure curvature.
         power: Share of curvature: 1 is pure curvature, 0 Adam's scale.
 
     Returns:
@@ -76,12 +77,12 @@ def preconditioner(
     >>> preconditioner(d, 0.0, v, 0.5).numpy().round(4).tolist()
     [6.0, 1.0]
     """
-    if power == 0:
-        return gradient_scale + EPSILON
     bounded = curvature + CURVATURE_DAMPING * mean_curvature + EPSILON
-    if power == 1:
+    if gradient_scale is None:
         return bounded
     gradient_scale = gradient_scale + EPSILON
+    if power == 0:
+        return gradient_scale
     if power == 0.5:  # tf.pow takes several times as long as a square root
         return tf.sqrt(bounded * gradient_scale)
     return bounded**power * gradient_scale ** (1 - power)

@@ -8,7 +8,11 @@ import tensorflow as tf
 
 from keras_fuzzyhess import controller
 from keras_fuzzyhess.arguments import check_argument, check_momentum, check_positive
-from keras_fuzzyhess.fuzzy import control_surface, restore_surface
+from keras_fuzzyhess.fuzzy import (
+    control_surface,
+    resolve_rule_base,
+    restore_rule_base,
+)
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
 
 
@@ -25,7 +29,7 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         beta_1: Float in [0, 1), momentum of the gradient.
         probe_radius: Positive float, how far a curvature probe shifts each weight.
         total_steps: Integer or None, the planned number of steps.
-        rule_base: What `keras_fuzzyhess.fuzzy.control_surface` accepts.
+        rule_base: What `keras_fuzzyhess.fuzzy.resolve_rule_base` accepts.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`.
     """
 
@@ -44,7 +48,8 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         self.beta_1 = beta_1
         self.probe_radius = probe_radius
         self.total_steps = total_steps
-        self._surface = control_surface(rule_base)
+        self.rule_base = resolve_rule_base(rule_base)
+        self._surface = control_surface(self.rule_base)
 
     def build(self, variables) -> None:
         """Creates momenta for each of `variables` and the scalars of the controller."""
@@ -209,11 +214,11 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
             "beta_1": self.beta_1,
             "probe_radius": self.probe_radius,
             "total_steps": self.total_steps,
-            "rule_base": self._surface.to_dict(),
+            "rule_base": self.rule_base.to_dict(),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The optimizer that `get_config` described."""
-        surface = restore_surface(config["rule_base"])
-        return super().from_config(config | {"rule_base": surface}, custom_objects)
+        rule_base = restore_rule_base(config["rule_base"])
+        return super().from_config(config | {"rule_base": rule_base}, custom_objects)

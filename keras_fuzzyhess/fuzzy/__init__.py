@@ -8,7 +8,8 @@
 from keras_fuzzyhess.fuzzy.compilation import (
     compile_surface,
     control_surface,
-    restore_surface,
+    resolve_rule_base,
+    restore_rule_base,
 )
 from keras_fuzzyhess.fuzzy.control_system import to_control_system
 from keras_fuzzyhess.fuzzy.default_rules import default_rule_base, paper_rule_base
@@ -29,7 +30,8 @@ __all__ = [
     "default_rule_base",
     "infer",
     "paper_rule_base",
-    "restore_surface",
+    "resolve_rule_base",
+    "restore_rule_base",
     "surface_from_control_system",
     "to_control_system",
 ]

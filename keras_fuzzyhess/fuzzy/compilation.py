@@ -28,10 +28,10 @@ Half of the 0.1 % that is promised, for it is measured only half-way between kno
 Evaluate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def control_surface(
+def resolve_rule_base(
     rule_base: "RuleBase | ControlSurface | ControlSystem | str | PathLike[str]",
-) -> ControlSurface:
-    """The control surface of whatever describes a fuzzy system.
+) -> RuleBase | ControlSurface:
+    """The fuzzy system behind whatever describes one, as data that can be saved.
 
     Args:
         rule_base: A `RuleBase`, the path of a JSON file that `RuleBase.save` wrote, a
@@ -39,7 +39,7 @@ def control_surface(
             `ControlSurface`, which is returned as it is.
 
     Returns:
-        The `ControlSurface`.
+        The `RuleBase`, or the `ControlSurface` where there is no rule base.
 
     Raises:
         TypeError: If `rule_base` is none of these.
@@ -50,15 +50,13 @@ def control_surface(
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
-    >>> control_surface(default_rule_base()).law
+    >>> resolve_rule_base(default_rule_base()).law
     'rate'
     """
-    if isinstance(rule_base, ControlSurface):
+    if isinstance(rule_base, RuleBase | ControlSurface):
         return rule_base
-    if isinstance(rule_base, RuleBase):
-        return compile_surface(rule_base)
     if isinstance(rule_base, str | PathLike):
-        return compile_surface(RuleBase.load(rule_base))
+        return RuleBase.load(rule_base)
     # A ControlSystem exists only where its module, which imports matplotlib, has been
     # imported already.
     control = modules.get("skfuzzy.control")
@@ -71,6 +69,32 @@ def control_surface(
         "skfuzzy.control.ControlSystem or a ControlSurface. "
         f"Received: {abbreviated(rule_base)} (of type {type(rule_base).__name__})"
     )
+
+
+def control_surface(
+    rule_base: "RuleBase | ControlSurface | ControlSystem | str | PathLike[str]",
+) -> ControlSurface:
+    """The control surface of whatever describes a fuzzy system.
+
+    Args:
+        rule_base: As in `resolve_rule_base`.
+
+    Returns:
+        The `ControlSurface`.
+
+    Raises:
+        TypeError: As in `resolve_rule_base`.
+        OSError: As in `resolve_rule_base`.
+        ValueError: As in `resolve_rule_base`.
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> control_surface(default_rule_base()).law
+    'rate'
+    """
+    system = resolve_rule_base(rule_base)
+    return compile_surface(system) if isinstance(system, RuleBase) else system
 
 
 def compile_surface(rule_base: RuleBase) -> ControlSurface:
@@ -113,8 +137,8 @@ def compile_surface(rule_base: RuleBase) -> ControlSurface:
     )
 
 
-def restore_surface(data: Any) -> ControlSurface:
-    """The control surface of what `to_dict` of a rule base or a surface returned.
+def restore_rule_base(data: Any) -> RuleBase | ControlSurface:
+    """What `to_dict` of a rule base or of a surface described.
 
     For the configuration of a saved optimizer, which holds either.
 
@@ -128,12 +152,12 @@ def restore_surface(data: Any) -> ControlSurface:
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
-    >>> restore_surface(default_rule_base().to_dict()).name
+    >>> restore_rule_base(default_rule_base().to_dict()).name
     'default'
     """
     if isinstance(data, dict) and data.get("kind") == "control_surface":
         return ControlSurface.from_dict(data)
-    return compile_surface(RuleBase.from_dict(data))
+    return RuleBase.from_dict(data)
 
 
 def _refine(

@@ -177,8 +177,8 @@ def _overlaps(
     corners: list[np.ndarray],
 ) -> list[tuple[tuple[int, ...], list[_Piece]]]:
     """All sets of terms that have an overlap of positive area, with its pieces."""
-    found = []
-    larger = [(member,) for member in range(len(corners))]
+    found: list[tuple[tuple[int, ...], list[_Piece]]] = []
+    larger: list[tuple[int, ...]] = [(member,) for member in range(len(corners))]
     while larger:
         # A set overlaps only if the set without its last member does.
         kept = [(s, _pieces([corners[t] for t in s])) for s in larger]

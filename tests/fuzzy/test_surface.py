@@ -13,7 +13,7 @@ from keras_fuzzyhess.fuzzy import (
     default_rule_base,
     infer,
     paper_rule_base,
-    restore_surface,
+    restore_rule_base,
 )
 
 from .generated import rule_bases
@@ -188,12 +188,6 @@ many = {
 }
 
 
-@settings(max_examples=200, **many)
-@given(rule_bases())
-def test_generated_rule_bases_compile_to_finite_surfaces(rule_base):
-    check_compiled(rule_base)
-
-
 @pytest.mark.slow
 @settings(max_examples=1000, **many)
 @given(rule_bases())
@@ -204,8 +198,9 @@ def test_a_thousand_generated_rule_bases_compile(rule_base):
 def test_a_surface_survives_json(surface):
     data = json.loads(json.dumps(surface.to_dict(), allow_nan=False))
     assert ControlSurface.from_dict(data) == surface
-    assert restore_surface(data) == surface
-    assert restore_surface(default_rule_base().to_dict()) == surface
+    assert restore_rule_base(data) == surface
+    rule_base = default_rule_base()
+    assert restore_rule_base(rule_base.to_dict()) == rule_base
     assert surface != compile_surface(paper_rule_base())
 
 
