@@ -10,6 +10,9 @@ import tensorflow as tf
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.python.framework import op_def_registry
 
+_ASSIGNMENTS = frozenset(
+    {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
+)
 # Stateful operations that may be repeated: they change nothing.
 _READERS = frozenset(
     {
@@ -62,8 +65,8 @@ def find_path(
     Raises:
         ValueError: if the tensors are eager or of several graphs, if no gradient is
             seen to depend on a weight, if one depends on the weights outside of this
-            graph or on other replicas' copies of them, or if an operation on the way
-            changes state.
+            graph or on other replicas' copies of them, if an operation on the way
+            changes state, or if a weight is assigned after it was used.
 
     Example:
 
@@ -86,14 +89,23 @@ def find_path(
         )
     ancestors = _ancestors(targets)
     _refuse_hidden(graph, ancestors, variables)
-    reached = {graph.capture(v.handle).ref() for v in variables}
+    handles = {graph.capture(v.handle).ref() for v in variables}
+    reached = set(handles)
+    used = set()
     path = []
     for op in graph.get_operations():
-        if op not in ancestors or op.type in _NOISE:
-            continue
-        if any(tensor.ref() in reached for tensor in op.inputs):
+        inputs = {tensor.ref() for tensor in op.inputs}
+        if op.type in _ASSIGNMENTS and not used.isdisjoint(inputs):
+            raise ValueError(
+                "The weights must not change between their use and the optimizer's "
+                f"step. Received: operation `{op.name}`, which assigns a weight after "
+                "it was read. Assign it before the forward pass, or give the layer a "
+                "`constraint`, which Keras applies after the step."
+            )
+        if op in ancestors and op.type not in _NOISE and not reached.isdisjoint(inputs):
             _refuse_side_effects(op)
             path.append(op)
+            used.update(inputs & handles)
             reached.update(tensor.ref() for tensor in op.outputs)
     if not any(gradient.ref() in reached for gradient in gradients):
         raise ValueError(

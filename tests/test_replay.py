@@ -266,6 +266,35 @@ def test_refuses_side_effects_in_nested_functions(effect):
         traced(step)()
 
 
+def test_refuses_weights_that_are_assigned_after_their_use():
+    w = tf.Variable([1.0, 2.0])
+
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(w**2)
+            w.assign(tf.clip_by_norm(w, 1.0))
+        GradientReplay([tape.gradient(loss, w)], loss, [w])
+
+    with pytest.raises(ValueError, match=r"assigns a weight after.*constraint"):
+        traced(step)()
+
+
+def test_second_step_of_one_function_is_replayed_at_the_new_weights():
+    w = tf.Variable([1.0, 2.0])
+
+    @traced
+    def two_steps():
+        for _ in range(2):
+            gradient, loss = square_step(w)
+            replay = GradientReplay([gradient], loss, [w])
+            shifted = replay([tf.constant([1.0, 1.0])])
+            w.assign_sub(gradient / 4)
+        return shifted
+
+    gradients, _ = two_steps()
+    np.testing.assert_allclose(gradients[0], 2 * (np.array([0.5, 1.0]) + 1.0))
+
+
 def test_nested_function_without_side_effects_is_replayed():
     w = tf.Variable([1.0, 2.0])
     cube = tf.function(lambda: w**3)
