@@ -27,6 +27,12 @@ def check_momentum(name: str, value: Any) -> None:
     check_argument(name, value, "in [0, 1)", is_number(value) and 0 <= value < 1)
 
 
+def check_integer(name: str, value: Any, least: float, otherwise: str = "") -> None:
+    """Raises a `ValueError` unless the value is an integer of at least `least`."""
+    holds = type(value) is int and value >= least
+    check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)
+
+
 def check_positive(name: str, value: Any) -> None:
     """Raises a `ValueError` unless the value is a positive, finite number."""
     holds = is_number(value) and 0 < value < float("inf")

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import controller
-from keras_fuzzyhess.arguments import check_argument, check_momentum, check_positive
+from keras_fuzzyhess.arguments import check_integer, check_momentum, check_positive
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     resolve_rule_base,
@@ -39,12 +39,8 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         super().__init__(learning_rate, **kwargs)
         check_momentum("beta_1", beta_1)
         check_positive("probe_radius", probe_radius)
-        check_argument(
-            "total_steps",
-            total_steps,
-            "a positive integer, or None where the number of steps is not known",
-            total_steps is None or (type(total_steps) is int and total_steps > 0),
-        )
+        if total_steps is not None:
+            check_integer("total_steps", total_steps, 1, ", or None if it is not known")
         self.beta_1 = beta_1
         self.probe_radius = probe_radius
         self.total_steps = total_steps

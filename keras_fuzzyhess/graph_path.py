@@ -91,7 +91,7 @@ def find_path(
     _refuse_hidden(graph, ancestors, variables)
     handles = {graph.capture(v.handle).ref() for v in variables}
     reached = set(handles)
-    used = set()
+    used: set = set()
     path = []
     for op in graph.get_operations():
         inputs = {tensor.ref() for tensor in op.inputs}

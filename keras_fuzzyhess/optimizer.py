@@ -7,7 +7,12 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import curvature, step_length
-from keras_fuzzyhess.arguments import check_argument, check_momentum, is_number
+from keras_fuzzyhess.arguments import (
+    check_argument,
+    check_integer,
+    check_momentum,
+    is_number,
+)
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
@@ -127,21 +132,11 @@ class FuzzyHess(FuzzyControlledOptimizer):
             **kwargs,
         )
         check_momentum("beta_2", beta_2)
-        check_argument(
-            "curvature_power",
-            curvature_power,
-            "in [0, 1]",
-            is_number(curvature_power) and 0 <= curvature_power <= 1,
-        )
-        check_argument(
-            "probe_interval",
-            probe_interval,
-            "an integer of at least 2, for the two kinds of probe take turns",
-            type(probe_interval) is int and probe_interval >= 2,
-        )
-        check_argument(
-            "seed", seed, "an integer or None", seed is None or type(seed) is int
-        )
+        holds = is_number(curvature_power) and 0 <= curvature_power <= 1
+        check_argument("curvature_power", curvature_power, "in [0, 1]", holds)
+        check_integer("probe_interval", probe_interval, 2, ", for two kinds take turns")
+        if seed is not None:
+            check_integer("seed", seed, 0, " or None")
         self.beta_2 = beta_2
         self.curvature_power = curvature_power
         self.probe_interval = probe_interval
@@ -183,8 +178,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
 
     def is_probe_step(self) -> tf.Tensor:
         """Whether this step takes a probe of either kind."""
-        is_curvature, is_length = probe_schedule(self.iterations, self.probe_interval)
-        return is_curvature | is_length
+        return tf.reduce_any(probe_schedule(self.iterations, self.probe_interval))
 
     def probe(
         self,
@@ -228,11 +222,8 @@ class FuzzyHess(FuzzyControlledOptimizer):
         self._probes.assign_add(1)
 
     def _average_parabola(self, slope: tf.Tensor, kappa: tf.Tensor) -> None:
-        for average, value in (
-            (self._slope, slope),
-            (self._slope_curvature, kappa),
-            (self._length_weight, 1.0),
-        ):
+        averages = (self._slope, self._slope_curvature, self._length_weight)
+        for average, value in zip(averages, (slope, kappa, 1.0), strict=True):
             average.assign(average + (1 - LENGTH_PROBE_MOMENTUM) * (value - average))
 
     def measured_length(self) -> tf.Tensor:

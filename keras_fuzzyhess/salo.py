@@ -40,10 +40,10 @@ class SALO(FuzzyControlledOptimizer):
 
     Args:
         learning_rate: A float, a schedule or a callable; the fuzzy system's `gain`
-            multiplies it. Defaults to `0.1`.
+            multiplies it. Defaults to `0.3`.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9`.
         epsilon: Positive float added to the curvature, in units of loss per squared
-            weight. Defaults to `0.01`.
+            weight. Defaults to `0.1`.
         probe_radius: Positive float `r`. Defaults to `0.01`.
         total_steps: As in `FuzzyHess`.
         rule_base: As in `FuzzyHess`. Defaults to
@@ -68,9 +68,9 @@ class SALO(FuzzyControlledOptimizer):
 
     def __init__(
         self,
-        learning_rate=0.1,
+        learning_rate=0.3,
         beta_1=0.9,
-        epsilon=0.01,
+        epsilon=0.1,
         probe_radius=0.01,
         total_steps=None,
         rule_base=None,

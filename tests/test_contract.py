@@ -135,6 +135,9 @@ def test_two_replicas_equal_one(mode, two_replicas, digits):
     """The same global batch on one replica and on two: the same weights."""
     x, y = digits
 
+    # In float64, lest the two orders of summation drift apart step by step.
+    keras.config.set_dtype_policy("float64")
+
     def trained(scope):
         keras.utils.set_random_seed(0)
         with scope:
@@ -150,4 +153,4 @@ def test_two_replicas_equal_one(mode, two_replicas, digits):
         replicas = [v.numpy() for v in b.value.values]
         np.testing.assert_array_equal(replicas[0], replicas[1])
         scale = np.abs(a.numpy()).max()
-        np.testing.assert_allclose(replicas[0], a.numpy(), rtol=0, atol=1e-4 * scale)
+        np.testing.assert_allclose(replicas[0], a.numpy(), rtol=0, atol=1e-5 * scale)

@@ -311,7 +311,7 @@ def test_rule_base_decides(tmp_path):
         "probe_interval": [1, 0, 2.5, None],
         "probe_radius": [0.0, -1.0, float("inf"), "small"],
         "total_steps": [0, -5, 10.0],
-        "seed": [0.5, "a"],
+        "seed": [0.5, "a", -1],
     }.items(),
 )
 def test_refuses_arguments_out_of_range(name, values):

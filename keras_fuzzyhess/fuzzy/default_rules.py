@@ -5,7 +5,8 @@ arXiv 2403.15416 names the inputs (behaviour of the loss, training step) and the
 its membership functions or rules. Every number here is our choice.
 """
 
-from keras_fuzzyhess.fuzzy.rule_base import Rule, RuleBase
+from keras_fuzzyhess.fuzzy.rule import Rule
+from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Term, Variable
 
 CLEAR_TREND = 1.0

@@ -17,7 +17,8 @@ from keras_fuzzyhess.fuzzy.checks import abbreviated
 from keras_fuzzyhess.fuzzy.variable import Term, Variable
 
 if TYPE_CHECKING:
-    from keras_fuzzyhess.fuzzy.rule_base import Rule, RuleBase
+    from keras_fuzzyhess.fuzzy.rule import Rule
+    from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 
 _T = TypeVar("_T")
 
@@ -257,7 +258,7 @@ def _variables(data: Any, what: str) -> list[Variable]:
 
 
 def _rule(data: Any, what: str) -> Rule:
-    from keras_fuzzyhess.fuzzy.rule_base import Rule
+    from keras_fuzzyhess.fuzzy.rule import Rule
 
     check_keys(data, what, ("if", "then"), ("weight", "why"))
     for side in ("if", "then"):

@@ -1,0 +1,103 @@
+"""One fuzzy rule, as immutable data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from keras_fuzzyhess.fuzzy.checks import (
+    abbreviated,
+    name_of,
+    real_number,
+    refuse_twins,
+    sentence,
+)
+
+Assignments = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """IF the inputs are so THEN the outputs are so.
+
+    The antecedents are joined by AND (minimum). A rule that names only one input holds
+    whatever the other one is.
+
+    Args:
+        if_: Input name to term name, for one input or both. Kept as a tuple of pairs.
+        then: Output name to term name, for every output. Kept likewise.
+        weight: In [0, 1], the factor of the rule's firing strength. Default 1.0.
+        why: One sentence that gives the reason for the rule. Default none.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If a side is empty or names a variable twice, or the weight is
+            outside [0, 1].
+
+    Example:
+
+    >>> rule = Rule({"loss_trend": "rising"}, {"gain_rate": "cut", "beta_3": "short"})
+    >>> rule.antecedent
+    {'loss_trend': 'rising'}
+    >>> print(rule)
+    if loss_trend=rising then beta_3=short, gain_rate=cut
+    """
+
+    if_: Mapping[str, str] | Assignments
+    then: Mapping[str, str] | Assignments
+    weight: float = 1.0
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "if_", _assignments(self.if_, "`if_` of a rule"))
+        object.__setattr__(self, "then", _assignments(self.then, "`then` of a rule"))
+        weight = real_number(self.weight, f"The weight of the rule '{self}'")
+        if not 0.0 <= weight <= 1.0:
+            raise ValueError(
+                f"The weight of the rule '{self}' must be in [0, 1]. Received: {weight}"
+            )
+        object.__setattr__(self, "weight", weight)
+        sentence(self.why, f"`why` of the rule '{self}'")
+
+    @property
+    def antecedent(self) -> dict[str, str]:
+        """Input name to term name."""
+        return dict(cast(Assignments, self.if_))
+
+    @property
+    def consequent(self) -> dict[str, str]:
+        """Output name to term name."""
+        return dict(cast(Assignments, self.then))
+
+    def __str__(self) -> str:
+        sides = (
+            ", ".join(
+                f"{variable}={term}" for variable, term in cast(Assignments, side)
+            )
+            for side in (self.if_, self.then)
+        )
+        return "if {} then {}".format(*sides)
+
+
+def _assignments(side: Any, what: str) -> Assignments:
+    if not isinstance(side, Mapping | Iterable) or isinstance(side, str | bytes):
+        raise TypeError(
+            f"{what} must map names of variables to names of terms. "
+            f"Received: {abbreviated(side)} (of type {type(side).__name__})"
+        )
+    pairs = list(side.items()) if isinstance(side, Mapping) else list(side)
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(
+                f"{what} must hold pairs of a variable and a term. "
+                f"Received: {abbreviated(pair)}"
+            )
+        name_of(pair[0], f"A variable in {what}")
+        name_of(pair[1], f"A term in {what}")
+    refuse_twins((name for name, _ in pairs), f"The variables in {what}")
+    if not pairs:
+        raise ValueError(
+            f"{what} must name at least one variable. Received: {abbreviated(side)}"
+        )
+    return tuple(sorted((name, term) for name, term in pairs))
