@@ -23,7 +23,7 @@ LAYERS = [
     {"replay", "direction", "controller", "probe_schedule"},
     {"second_gradient"},
     {"fuzzy_controlled"},
-    {"salo"},
+    {"salo", "monitor"},
     {"optimizer"},
 ]
 
