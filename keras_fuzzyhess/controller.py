@@ -87,12 +87,13 @@ def loss_trend(statistics: LossStatistics) -> tf.Tensor:
     return tf.clip_by_value(trend, -1.0, 1.0)
 
 
-def training_progress(step: tf.Tensor, total_steps: int | None) -> tf.Tensor:
+def training_progress(step: tf.Tensor, total_steps: tf.Tensor | int) -> tf.Tensor:
     """How far the training has come.
 
     Args:
         step: Scalar integer, number of steps taken.
-        total_steps: Number of steps planned, or None.
+        total_steps: Scalar integer, number of steps planned; 0 where there is no plan.
+            A tensor, so that a plan may change in a graph that is traced already.
 
     Returns:
         Scalar in [0, 1]: `step / total_steps`, or without a plan
@@ -100,15 +101,14 @@ def training_progress(step: tf.Tensor, total_steps: int | None) -> tf.Tensor:
 
     Example:
 
-    >>> float(training_progress(tf.constant(1000), None))
+    >>> float(training_progress(tf.constant(1000), 0))
     0.5
     >>> float(training_progress(tf.constant(30), total_steps=40))
     0.75
     """
-    step = tf.cast(step, tf.float32)
-    if total_steps is None:
-        return step / (step + HALF_WAY)
-    return tf.minimum(step / total_steps, 1.0)
+    step, total = tf.cast(step, tf.float32), tf.cast(total_steps, tf.float32)
+    planned = tf.minimum(tf.math.divide_no_nan(step, total), 1.0)
+    return tf.where(total > 0, planned, step / (step + HALF_WAY))
 
 
 def controlled_gain(gain: tf.Tensor, output: dict[str, tf.Tensor]) -> tf.Tensor:

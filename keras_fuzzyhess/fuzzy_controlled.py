@@ -39,8 +39,6 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         super().__init__(learning_rate, **kwargs)
         check_momentum("beta_1", beta_1)
         check_positive("probe_radius", probe_radius)
-        if total_steps is not None:
-            check_integer("total_steps", total_steps, 1, ", or None if it is not known")
         self.beta_1 = beta_1
         self.probe_radius = probe_radius
         self.total_steps = total_steps
@@ -64,11 +62,48 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         self._curvature_weight = self.add_scalar("curvature_weight")
         self._mean_curvature = self.add_scalar("mean_curvature")
         self._probes = self.add_variable((), dtype="int", name="probes")
+        self._horizon = self.add_variable(
+            (),
+            keras.initializers.Constant(self._total_steps or 0),
+            dtype="int",
+            name="total_steps",
+        )
 
     def add_scalar(self, name: str, value: float = 0.0) -> keras.Variable:
         """Adds a float32 scalar to the state."""
         initializer = keras.initializers.Constant(value)
         return self.add_variable((), initializer, "float32", name=name)
+
+    @property
+    def total_steps(self) -> int | None:
+        """The planned number of steps, or None without a plan; may be assigned.
+
+        It is part of the optimizer's state, so that a plan made between two calls of
+        `fit` counts from the next step on, in a train function traced before as well.
+
+        Raises:
+            ValueError: when assigned what is neither a positive integer nor None.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> optimizer = FuzzyHess()
+        >>> optimizer.build([keras.Variable([1.0, 2.0])])
+        >>> optimizer.total_steps = 500
+        >>> optimizer.total_steps
+        500
+        """
+        if not self.built:
+            return self._total_steps
+        return int(self._horizon.numpy()) or None
+
+    @total_steps.setter
+    def total_steps(self, total_steps: int | None) -> None:
+        if total_steps is not None:
+            check_integer("total_steps", total_steps, 1, ", or None if it is not known")
+        self._total_steps = total_steps
+        if self.built:
+            self._horizon.assign(total_steps or 0)
 
     # What a subclass implements.
 
@@ -124,7 +159,7 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         )
 
     def _progress(self) -> tf.Tensor:
-        return controller.training_progress(self.iterations, self.total_steps)
+        return controller.training_progress(self.iterations, self._horizon.value)
 
     def _read_loss_statistics(self) -> controller.LossStatistics:
         return controller.LossStatistics(*(v.value for v in self._loss_statistics))

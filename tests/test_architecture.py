@@ -20,10 +20,10 @@ LAYERS = [
         "step_length",
         "replicas",
     },
-    {"replay", "direction", "controller", "probe_schedule"},
-    {"second_gradient"},
+    {"replay", "direction", "controller", "probe_schedule", "plot_parts"},
+    {"second_gradient", "plots"},
     {"fuzzy_controlled"},
-    {"salo"},
+    {"salo", "monitor"},
     {"optimizer"},
 ]
 

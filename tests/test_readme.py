@@ -1,18 +1,47 @@
-"""The README's Python is run as it stands."""
+"""The Python in the README and in `docs` is run as it stands."""
 
 import re
 from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+import matplotlib
+import pytest
+
+from keras_fuzzyhess.fuzzy import default_rule_base
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def test_code_runs():
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+@every_page
+def test_code_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the files that it writes
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     assert len(blocks) >= 2
-    exec(compile("\n".join(blocks), "README.md", "exec"), {"__name__": "readme"})
+    exec(compile("\n".join(blocks), page.name, "exec"), {"__name__": page.stem})
+    plt.close("all")
 
 
-def test_files_that_it_names_exist():
-    root = Path(__file__).parent.parent
-    for name in re.findall(r"`([\w/]+\.py)`", README):
-        assert (root / name).exists(), name
+@every_page
+def test_files_that_it_names_exist(page):
+    text = page.read_text()
+    for name in re.findall(r"`([\w/]+\.py)`|python ([\w/]+\.py)", text):
+        assert (ROOT / (name[0] or name[1])).exists(), name
+    for picture in re.findall(r"!\[.+\]\(([^)]+)\)", text):
+        assert (page.parent / picture).stat().st_size < 100_000, picture
+
+
+def test_default_rules_are_documented_as_they_are():
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs" / "fuzzy.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
+    for rule in default_rule_base().rules:
+        terms, answers = rule.antecedent, rule.consequent
+        row = [terms["loss_trend"], terms["progress"], answers["gain_rate"]]
+        assert [*row, answers["beta_3"], rule.why] in rows, rule

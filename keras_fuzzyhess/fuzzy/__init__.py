@@ -13,7 +13,7 @@ from keras_fuzzyhess.fuzzy.compilation import (
 )
 from keras_fuzzyhess.fuzzy.control_system import to_control_system
 from keras_fuzzyhess.fuzzy.default_rules import default_rule_base, paper_rule_base
-from keras_fuzzyhess.fuzzy.inference import infer
+from keras_fuzzyhess.fuzzy.inference import firing_strengths, infer
 from keras_fuzzyhess.fuzzy.rule import Rule
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.surface import ControlSurface
@@ -29,6 +29,7 @@ __all__ = [
     "compile_surface",
     "control_surface",
     "default_rule_base",
+    "firing_strengths",
     "infer",
     "paper_rule_base",
     "resolve_rule_base",

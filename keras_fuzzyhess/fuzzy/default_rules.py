@@ -89,8 +89,8 @@ def default_rule_base() -> RuleBase:
     and is annealed slowly when progress flattens. The memory of the curvature grows
     with progress, and is short while the loss rises.
 
-    Ranges: `gain_rate` in [-0.04, 0.04] with peaks from -0.03 to 0.005, `beta_3` in
-    [0.88, 0.9995] with peaks from 0.9 to 0.99. The centroid reaches the peaks, for
+    Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.03 to 0.005, `beta_3` in
+    [0, 0.9995] with peaks from 0.9 to 0.99. The centroid reaches the peaks, for
     they belong to symmetric triangles inside the range. All numbers are our choice.
 
     Returns:
@@ -116,7 +116,7 @@ def paper_rule_base() -> RuleBase:
     the form is the paper's, every number and every rule here is our choice.
 
     The gain is high while the loss falls early, and low when it rises or late. Ranges:
-    `gain` in [0, 1.2] with peaks from 0.1 to 1, `beta_3` as in `default_rule_base`.
+    `gain` in [0, 2] with peaks from 0.1 to 1, `beta_3` as in `default_rule_base`.
 
     Returns:
         The `RuleBase`.

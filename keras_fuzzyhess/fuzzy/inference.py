@@ -38,6 +38,7 @@ import skfuzzy
 from keras_fuzzyhess.fuzzy.variable import Variable
 
 if TYPE_CHECKING:
+    from keras_fuzzyhess.fuzzy.rule import Rule
     from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 
 
@@ -63,7 +64,53 @@ def infer(
     >>> beta_3.shape
     (1, 1)
     """
-    strengths = [
+    strengths = _input_strengths(rule_base, loss_trend, progress)
+    shape = (strengths[0].shape[1], strengths[1].shape[1])
+    cuts = {
+        output.name: {term: np.zeros(shape) for term in output.term_names}
+        for output in rule_base.outputs
+    }
+    grid = (strengths[0][:, :, np.newaxis], strengths[1][:, np.newaxis, :])
+    for rule in rule_base.rules:
+        firing = _firing(rule, rule_base.inputs, grid)
+        for output, term in rule.consequent.items():
+            np.maximum(cuts[output][term], firing, out=cuts[output][term])
+    return {
+        output.name: centroids(output, cuts[output.name])
+        for output in rule_base.outputs
+    }
+
+
+def firing_strengths(
+    rule_base: RuleBase, loss_trend: np.ndarray, progress: np.ndarray
+) -> np.ndarray:
+    """How strongly each rule fires along a path through the input square.
+
+    Args:
+        rule_base: A rule base of R rules.
+        loss_trend: float64 array [K], clipped into the variable's range.
+        progress: float64 array [K], clipped likewise.
+
+    Returns:
+        float64 array [R, K] of the strengths `f_i` above, in [0, 1].
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> firing_strengths(default_rule_base(), [1.0, 0.0], [0.0, 1.0]).max(axis=0)
+    array([1., 1.])
+    """
+    strengths = _input_strengths(rule_base, loss_trend, progress)
+    return np.stack(
+        [_firing(rule, rule_base.inputs, strengths) for rule in rule_base.rules]
+    )
+
+
+def _input_strengths(
+    rule_base: RuleBase, loss_trend: np.ndarray, progress: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Memberships of both inputs, [T, N] and [U, M]."""
+    first, second = (
         memberships(
             variable,
             # Before clipping, for a float32 number may round across the end.
@@ -72,30 +119,21 @@ def infer(
         for variable, values in zip(
             rule_base.inputs, (loss_trend, progress), strict=True
         )
+    )
+    return first, second
+
+
+def _firing(
+    rule: Rule, inputs: tuple[Variable, ...], strengths: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """The strength `f_i`, of the shape that the memberships broadcast to."""
+    shape = np.broadcast_shapes(*(strength.shape[1:] for strength in strengths))
+    named = [
+        strength[variable.term_names.index(rule.antecedent[variable.name])]
+        for variable, strength in zip(inputs, strengths, strict=True)
+        if variable.name in rule.antecedent
     ]
-    shape = (strengths[0].shape[1], strengths[1].shape[1])
-    cuts = {
-        output.name: {term: np.zeros(shape) for term in output.term_names}
-        for output in rule_base.outputs
-    }
-    for rule in rule_base.rules:
-        named = [
-            strength[variable.term_names.index(rule.antecedent[variable.name])][axes]
-            for variable, strength, axes in zip(
-                rule_base.inputs,
-                strengths,
-                ((slice(None), np.newaxis), (np.newaxis, slice(None))),
-                strict=True,
-            )
-            if variable.name in rule.antecedent
-        ]
-        firing = rule.weight * reduce(np.minimum, named)
-        for output, term in rule.consequent.items():
-            np.maximum(cuts[output][term], firing, out=cuts[output][term])
-    return {
-        output.name: centroids(output, cuts[output.name])
-        for output in rule_base.outputs
-    }
+    return np.broadcast_to(rule.weight * reduce(np.minimum, named), shape)
 
 
 def memberships(variable: Variable, values: np.ndarray) -> np.ndarray:

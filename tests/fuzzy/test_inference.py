@@ -5,7 +5,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keras_fuzzyhess.fuzzy import Term, Variable, infer
+from keras_fuzzyhess.fuzzy import (
+    Rule,
+    RuleBase,
+    Term,
+    Variable,
+    default_rule_base,
+    firing_strengths,
+    infer,
+)
 from keras_fuzzyhess.fuzzy.inference import centroids
 
 from .generated import rule_bases
@@ -94,3 +102,22 @@ def test_inputs_beyond_the_range_count_as_its_ends(small):
     inside = infer(small, [-1.0, 0.0, 1.0], [0.0, 1.0])
     for name, values in inside.items():
         np.testing.assert_array_equal(beyond[name], values)
+
+
+def test_firing_strengths_are_weighted_minima_along_a_path():
+    """Rows are rules, one of which names one input only, and one is without weight."""
+    base = default_rule_base()
+    then = base.rules[0].consequent
+    rules = (
+        *base.rules,
+        Rule({"loss_trend": "rising"}, then, 0.5),
+        Rule({"progress": "late"}, then, 0.0),
+    )
+    base = RuleBase("more", base.inputs, base.outputs, rules)
+    strengths = firing_strengths(base, [-0.25, -9.0], [0.2, 9.0])
+    assert strengths.shape == (11, 2)
+    # At -0.25 "rising" holds to 0.25; at 0.2 "early" to 0.75. Beyond: the ends.
+    np.testing.assert_allclose(strengths[0], [0.25, 0.0])
+    np.testing.assert_allclose(strengths[2], [0.0, 1.0])
+    np.testing.assert_allclose(strengths[9], [0.125, 0.5])
+    np.testing.assert_array_equal(strengths[10], 0.0)

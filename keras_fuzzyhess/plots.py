@@ -1,0 +1,250 @@
+"""Pictures of a rule base and of what it did in a training.
+
+All can be read in grey. Needs matplotlib, which is imported only when one is drawn:
+`pip install "keras-fuzzyhess[plots]"`.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_fuzzyhess.fuzzy import (
+    ControlSurface,
+    RuleBase,
+    control_surface,
+    firing_strengths,
+)
+from keras_fuzzyhess.plot_parts import (
+    LABELS,
+    History,
+    check_rule_base,
+    columns_of,
+    draw_path,
+    draw_terms,
+    import_pyplot,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from skfuzzy.control import ControlSystem
+
+GRID = 101
+"""Points of each axis of a heat map."""
+
+
+def plot_memberships(rule_base: RuleBase) -> np.ndarray:
+    """Draws the terms of all four variables: what the words of the rules mean.
+
+    Inputs are drawn over their whole range, outputs where they have terms.
+
+    Args:
+        rule_base: A `RuleBase`.
+
+    Returns:
+        Array [2, 2] of matplotlib's axes: inputs above, outputs below. Save with
+        `axes[0, 0].figure.savefig(path)`.
+
+    Raises:
+        TypeError: if `rule_base` is no `RuleBase`.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> axes = plot_memberships(default_rule_base())
+    >>> len(axes[1, 0].lines)  # the terms of gain_rate
+    5
+    """
+    check_rule_base(rule_base)
+    figure, axes = import_pyplot().subplots(2, 2, figsize=(9, 6), layout="constrained")
+    figure.suptitle(f"Terms of the rule base '{rule_base.name}'")
+    for ax, variable in zip(
+        axes.flat, rule_base.inputs + rule_base.outputs, strict=True
+    ):
+        draw_terms(ax, variable)
+        if variable in rule_base.inputs:
+            ax.set_xlim(variable.low, variable.high)
+    return axes
+
+
+def plot_surface(
+    rule_base: RuleBase | ControlSurface | ControlSystem | str | PathLike[str],
+    history: History | None = None,
+) -> np.ndarray:
+    """Draws the control surface: what the optimizer does in each situation.
+
+    One heat map for each output, over `progress` and `loss_trend`. With a history the
+    path of that training through the map is drawn over it.
+
+    Args:
+        rule_base: A `RuleBase`, a `ControlSurface`, or anything else that
+            `keras_fuzzyhess.fuzzy.control_surface` takes.
+        history: `FuzzyHessMonitor.history` of a training. Defaults to no path.
+
+    Returns:
+        Array [2] of matplotlib's axes: the gain's output and `beta_3`.
+
+    Raises:
+        TypeError: if `rule_base` or `history` is of another type.
+        ValueError: if the history is empty or lacks a name.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> path = {"progress": [0.0, 0.5, 1.0], "loss_trend": [1.0, 0.4, 0.0]}
+    >>> gain_rate, beta_3 = plot_surface(default_rule_base(), path)
+    >>> beta_3.get_title()
+    'beta_3'
+    """
+    surface = control_surface(rule_base)
+    path = None
+    if history is not None:
+        path = columns_of(history, "progress", "loss_trend")
+    trend, progress = (
+        np.linspace(surface.knots[name][0], surface.knots[name][-1], GRID)
+        for name in ("loss_trend", "progress")
+    )
+    figure, axes = import_pyplot().subplots(
+        1, 2, figsize=(10, 4.2), layout="constrained"
+    )
+    figure.suptitle(f"Control surface of '{surface.name}'")
+    for ax, (name, values) in zip(
+        axes, surface.evaluate(trend, progress).items(), strict=True
+    ):
+        mesh = ax.pcolormesh(progress, trend, values, cmap="gray", rasterized=True)
+        figure.colorbar(mesh, ax=ax, label=LABELS[name].replace("\n", " "))
+        ax.set(title=name, xlabel=LABELS["progress"], ylabel=LABELS["loss_trend"])
+        if path is not None:
+            draw_path(ax, *path)
+    return axes
+
+
+def plot_history(history: History) -> np.ndarray:
+    """Draws what the optimizer decided over the steps of a training, and the loss.
+
+    Loss, gain and step length get a logarithmic axis where they are positive and span
+    more than a factor of ten. A step length of 0, which stands for none measured yet,
+    is left out.
+
+    Args:
+        history: `FuzzyHessMonitor.history` of a training.
+
+    Returns:
+        Array [4] of matplotlib's axes: loss, gain, step length, `beta_3`.
+
+    Raises:
+        TypeError: if `history` is no mapping.
+        ValueError: if it is empty or lacks a name.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> names = ("step", "loss", "gain", "step_length", "beta_3")
+    >>> axes = plot_history({name: [0.1, 0.5] for name in names})
+    >>> [ax.get_yscale() for ax in axes]
+    ['linear', 'linear', 'linear', 'linear']
+    """
+    names = ("loss", "gain", "step_length", "beta_3")
+    steps, *columns = columns_of(history, "step", *names)
+    figure, axes = import_pyplot().subplots(
+        len(names), 1, sharex=True, figsize=(7, 7.5), layout="constrained"
+    )
+    figure.suptitle("What the optimizer decided")
+    for ax, name, values in zip(axes, names, columns, strict=True):
+        if name == "step_length":
+            values = np.where(values > 0, values, np.nan)
+        ax.plot(steps, values, color="black", marker="." if len(steps) < 50 else "")
+        ax.set_ylabel(LABELS[name])
+        if name != "beta_3" and _spans_a_decade(values):
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter("{x:g}")
+        ax.grid(color="lightgray")
+    axes[-1].set_xlabel(LABELS["step"])
+    figure.align_ylabels(axes)
+    return axes
+
+
+def plot_rule_activity(rule_base: RuleBase, history: History) -> Axes:
+    """Draws how strongly each rule fired over a training.
+
+    A row for each rule. The darker a record, the stronger the rule fired then: its
+    weight times the smaller membership of `loss_trend` and `progress`.
+
+    Args:
+        rule_base: The `RuleBase` that drove the training.
+        history: `FuzzyHessMonitor.history` of the training.
+
+    Returns:
+        matplotlib's axes.
+
+    Raises:
+        TypeError: if `rule_base` is no `RuleBase` or `history` no mapping.
+        ValueError: if the history is empty or lacks a name.
+        ImportError: if matplotlib is not installed.
+
+    Example:
+
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> path = {"step": [1, 2], "progress": [0.5, 1.0], "loss_trend": [0.4, 0.0]}
+    >>> axes = plot_rule_activity(default_rule_base(), path)
+    >>> axes.get_yticklabels()[0].get_text()
+    'rising, early: cut, short'
+    """
+    check_rule_base(rule_base)
+    steps, trend, progress = columns_of(history, "step", "loss_trend", "progress")
+    strengths = firing_strengths(rule_base, trend, progress)
+    # A record stands for the steps since the one before.
+    first = steps[0] - (steps[1] - steps[0] if len(steps) > 1 else 1.0)
+    rows = np.arange(len(rule_base.rules) + 1) - 0.5
+    figure, ax = import_pyplot().subplots(
+        figsize=(9, 1.5 + 0.3 * len(rule_base.rules)), layout="constrained"
+    )
+    mesh = ax.pcolormesh(
+        np.append(first, steps),
+        rows,
+        strengths,
+        cmap="Greys",
+        vmin=0.0,
+        vmax=1.0,
+        rasterized=True,
+    )
+    figure.colorbar(mesh, ax=ax, label="firing strength (0 to 1)")
+    ax.set_yticks(range(len(rule_base.rules)), _rule_labels(rule_base))
+    ax.hlines(rows[1:-1], first, steps[-1], color="lightgray", linewidth=0.8)
+    ax.invert_yaxis()
+    ax.set(
+        title=f"Activity of the rules of '{rule_base.name}'",
+        xlabel=LABELS["step"],
+        ylabel="rule (if: then)",
+    )
+    return ax
+
+
+def _spans_a_decade(values: np.ndarray) -> bool:
+    known = values[np.isfinite(values)]
+    return bool(known.size and known.min() > 0 and known.max() > 10 * known.min())
+
+
+def _rule_labels(rule_base: RuleBase) -> list[str]:
+    return [
+        ": ".join(
+            ", ".join(side[v.name] for v in variables if v.name in side)
+            for side, variables in (
+                (rule.antecedent, rule_base.inputs),
+                (rule.consequent, rule_base.outputs),
+            )
+        )
+        for rule in rule_base.rules
+    ]

@@ -1,0 +1,208 @@
+"""Whatever rule base a user writes drives a training, or is refused with its fault."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from skfuzzy import control, trapmf, trimf
+
+from keras_fuzzyhess import FuzzyHess, FuzzyHessMonitor, RuleBase
+from keras_fuzzyhess.fuzzy import Rule, Term, Variable, default_rule_base
+from tests import networks
+
+EPOCHS = 8
+
+
+def trained(rule_base):
+    """First and last loss, and the monitor's history, of a small training."""
+    model = keras.Sequential(
+        [keras.layers.Input((6,)), keras.layers.Dense(networks.CLASSES)]
+    )
+    optimizer = FuzzyHess(seed=0, rule_base=rule_base)
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(128, 6)).astype("float32")
+    y = (x @ rng.normal(size=(6, networks.CLASSES))).argmax(axis=1)
+    monitor = FuzzyHessMonitor(every=1, set_total_steps=True)
+    model.fit(x, y, batch_size=16, epochs=EPOCHS, verbose=0, callbacks=[monitor])
+    return monitor.history
+
+
+def assert_learns(history):
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+
+
+def one_rule(rate):
+    """A rule base that always says the same: one term everywhere, one rule."""
+    gain_rate = Term("always", "triangle", (rate - 0.01, rate, rate + 0.01))
+    beta_3 = Term("medium", "triangle", (0.85, 0.9, 0.95))
+    return RuleBase(
+        "constant",
+        (
+            Variable("loss_trend", -1, 1, (Term("any", "trapezoid", (-1, -1, 1, 1)),)),
+            Variable("progress", 0, 1, (Term("any", "trapezoid", (0, 0, 1, 1)),)),
+        ),
+        (
+            Variable("gain_rate", -0.1, 0.1, (gain_rate,)),
+            Variable("beta_3", 0.8, 0.99, (beta_3,)),
+        ),
+        (Rule({"loss_trend": "any"}, {"gain_rate": "always", "beta_3": "medium"}),),
+    )
+
+
+@pytest.mark.parametrize("rate", [-0.03, 0.02])
+def test_gain_goes_only_where_the_rules_send_it(rate):
+    history = trained(one_rule(rate))
+    changes = np.diff(np.log(history["gain"]))
+    np.testing.assert_allclose(changes, rate, rtol=1e-3)
+    np.testing.assert_allclose(history["beta_3"], 0.9, rtol=1e-4)
+
+
+def grid_of_terms(name, low, high, names):
+    """Evenly spaced terms: shoulders at the ends, trapezoids between."""
+    edges = np.linspace(low, high, 2 * len(names))
+    terms = [Term(names[0], "left_shoulder", tuple(edges[1:3]))]
+    for i, term in enumerate(names[1:-1], 1):
+        terms.append(Term(term, "trapezoid", tuple(edges[2 * i - 1 : 2 * i + 3])))
+    terms.append(Term(names[-1], "right_shoulder", tuple(edges[-3:-1])))
+    return Variable(name, low, high, tuple(terms))
+
+
+TRENDS = ("plunging", "sinking", "flat", "rising", "soaring")[::-1]
+STAGES = ("dawn", "morning", "noon", "evening", "night")
+
+
+def five_by_five():
+    rules = tuple(
+        Rule(
+            {"loss_trend": trend, "progress": stage},
+            {"gain_rate": f"g{i}", "beta_3": f"b{j}"},
+        )
+        for i, trend in enumerate(TRENDS)
+        for j, stage in enumerate(STAGES)
+    )
+    return RuleBase(
+        "five by five",
+        (
+            grid_of_terms("loss_trend", -1, 1, TRENDS),
+            grid_of_terms("progress", 0, 1, STAGES),
+        ),
+        (
+            grid_of_terms("gain_rate", -0.03, 0.01, [f"g{i}" for i in range(5)]),
+            grid_of_terms("beta_3", 0.85, 0.99, [f"b{i}" for i in range(5)]),
+        ),
+        rules,
+    )
+
+
+def five_terms_of_the_user(without=()):
+    """A ControlSystem with five terms to an input, made by scikit-fuzzy's own means."""
+    trend = control.Antecedent(np.linspace(-1, 1, 101), "loss_trend")
+    progress = control.Antecedent(np.linspace(0, 1, 101), "progress")
+    trend.automf(5, names=list(TRENDS))
+    progress.automf(5, names=list(STAGES))
+    rate = control.Consequent(np.linspace(-0.03, 0.02, 101), "gain_rate")
+    beta_3 = control.Consequent(np.linspace(0.85, 0.99, 101), "beta_3")
+    rate.automf(5, names=list(TRENDS))
+    beta_3.automf(5, names=list(STAGES))
+    return control.ControlSystem(
+        [
+            control.Rule(trend[t] & progress[s], [rate[t], beta_3[s]])
+            for t in TRENDS
+            for s in STAGES
+            if (t, s) not in without
+        ]
+    )
+
+
+def trapezoids_of_the_user():
+    """A ControlSystem of trapezoids, under the direct law."""
+    trend = control.Antecedent(np.linspace(-1, 1, 201), "loss_trend")
+    trend["bad"] = trapmf(trend.universe, [-1, -1, -0.2, 0.2])
+    trend["good"] = trapmf(trend.universe, [-0.2, 0.2, 1, 1])
+    gain = control.Consequent(np.linspace(0, 2, 201), "gain")
+    gain["half"] = trapmf(gain.universe, [0.2, 0.4, 0.6, 0.8])
+    gain["whole"] = trapmf(gain.universe, [0.7, 0.9, 1.1, 1.3])
+    beta_3 = control.Consequent(np.linspace(0.8, 0.99, 201), "beta_3")
+    beta_3["usual"] = trimf(beta_3.universe, [0.85, 0.9, 0.95])
+    return control.ControlSystem(
+        [
+            control.Rule(trend["bad"], [gain["half"], beta_3["usual"]]),
+            control.Rule(trend["good"], [gain["whole"], beta_3["usual"]]),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [default_rule_base, five_by_five, five_terms_of_the_user, trapezoids_of_the_user],
+)
+def test_trains_a_small_network(make):
+    assert_learns(trained(make()))
+
+
+def test_direct_law_keeps_to_the_terms_of_the_user():
+    gain = trained(trapezoids_of_the_user())["gain"]
+    assert min(gain) > 0.49 and max(gain) < 1.01
+
+
+def test_sparse_rule_base_is_refused_with_the_cell_that_is_missing():
+    with pytest.raises(
+        ValueError, match=r"Add a rule for loss_trend=flat, progress=noon"
+    ):
+        base = five_by_five()
+        RuleBase(
+            base.name,
+            base.inputs,
+            base.outputs,
+            tuple(
+                rule
+                for rule in base.rules
+                if rule.antecedent != {"loss_trend": "flat", "progress": "noon"}
+            ),
+        )
+
+
+def test_sparse_control_system_is_refused_with_the_cell_that_is_missing():
+    missing = {("flat", "noon")}
+    with pytest.raises(ValueError, match="loss_trend=flat, progress=noon"):
+        FuzzyHess(rule_base=five_terms_of_the_user(missing))
+
+
+def resident_memory():
+    """Of this process now, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
+def growth_by_optimizers(count):
+    """MiB that `count` optimizers, each with its own nine rules, leave behind."""
+    base = default_rule_base()
+    for number in range(count + 50):
+        if number == 50:  # what the first ones load and cache is no growth
+            before = resident_memory()
+        weight = 0.5 + 0.5 * number / (count + 50)
+        rules = tuple(dataclasses.replace(rule, weight=weight) for rule in base.rules)
+        FuzzyHess(rule_base=dataclasses.replace(base, rules=rules))
+    return resident_memory() - before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_thousand_optimizers_leave_no_memory_behind():
+    """In a process of its own, where nothing else allocates."""
+    code = (
+        "from tests.test_rule_bases_in_training import growth_by_optimizers;"
+        "print(growth_by_optimizers(1000))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    grown = float(result.stdout.split()[-1])
+    assert grown < 50, f"{grown} MiB"
