@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from keras_fuzzyhess.fuzzy import Rule, Term, Variable, default_rule_base
 from tests import networks
 
 EPOCHS = 8
+QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.py"
 
 
 def trained(rule_base):
@@ -139,12 +141,25 @@ def trapezoids_of_the_user():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [default_rule_base, five_by_five, five_terms_of_the_user, trapezoids_of_the_user],
 )
-def test_trains_a_small_network(make):
-    assert_learns(trained(make()))
+def test_trains_the_network_of_the_quickstart(make):
+    quickstart = runpy.run_path(str(QUICKSTART))
+    (x, y), _ = quickstart["load_digits"]()
+    model = quickstart["build_network"]()
+    monitor = FuzzyHessMonitor(set_total_steps=True)
+    model.compile(
+        FuzzyHess(seed=0, rule_base=make()),
+        "sparse_categorical_crossentropy",
+        jit_compile=False,
+    )
+    model.fit(
+        x[:1600], y[:1600], batch_size=32, epochs=3, verbose=0, callbacks=[monitor]
+    )
+    assert_learns(monitor.history)
 
 
 def test_direct_law_keeps_to_the_terms_of_the_user():

@@ -297,8 +297,9 @@ def test_only_terms_in_use_need_an_area(parts):
         RuleBase(**(parts | {"outputs": outputs, "rules": rules}))
 
 
+@pytest.mark.slow
 @settings(
-    max_examples=200,
+    max_examples=1000,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

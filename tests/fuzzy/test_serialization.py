@@ -28,8 +28,9 @@ def test_a_file_holds_the_whole_rule_base(make, path):
     assert json.loads(path.read_text())["schema_version"] == 1
 
 
+@pytest.mark.slow
 @settings(
-    max_examples=200,
+    max_examples=1000,
     derandomize=True,
     deadline=None,
     suppress_health_check=[
