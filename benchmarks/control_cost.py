@@ -47,11 +47,11 @@ def chained(change):
 
 
 def main():
-    default = default_rule_base()
+    default, paper = default_rule_base(), paper_rule_base()
     system = default.to_control_system()
     for name, compiled in (
         ("default_rule_base", lambda: compile_surface(default)),
-        ("paper_rule_base", lambda: compile_surface(paper_rule_base())),
+        ("paper_rule_base", lambda: compile_surface(paper)),
         ("a ControlSystem", lambda: control_surface(system)),
     ):
         seconds = median_seconds(compiled, repeats=5)
