@@ -27,9 +27,9 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
 
     with `iterations` the steps taken before and `steps` the minibatches of an epoch
     (divided by `gradient_accumulation_steps`, if that is used). A plan that the
-    optimizer has already, from its constructor or from a saved state, is kept; a plan
-    that this monitor made is made anew by the next `fit`. To plan a loaded model anew,
-    assign `None` to `optimizer.total_steps` first.
+    optimizer has already, from its constructor or from a saved state, is kept until
+    its steps have been taken; a plan that this monitor made is made anew by the next
+    `fit`. To give up a plan before its end, assign `None` to `optimizer.total_steps`.
 
     A copy, by `copy.deepcopy` or `pickle`, has the settings and the history, and
     belongs to no model.
@@ -147,7 +147,8 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
 
     def _set_total_steps(self, first_epoch: int) -> None:
         optimizer = self.model.optimizer
-        if optimizer.total_steps is not None and optimizer.total_steps != self._plan:
+        plan = optimizer.total_steps
+        if plan not in (None, self._plan) and _steps_taken(optimizer) < plan:
             return
         if self.params.get("steps") is None:
             raise ValueError(

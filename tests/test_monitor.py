@@ -178,10 +178,13 @@ def test_the_plan_is_saved_with_the_state(model, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.total_steps == 12
     fit(loaded, FuzzyHessMonitor(set_total_steps=True))
-    assert loaded.optimizer.total_steps == 12, "an earlier plan is kept"
+    assert loaded.optimizer.total_steps == 24, "a plan that is over is made anew"
+    loaded.optimizer.total_steps = 100
+    fit(loaded, FuzzyHessMonitor(set_total_steps=True))
+    assert loaded.optimizer.total_steps == 100, "one that is not over is kept"
     loaded.optimizer.total_steps = None
     fit(loaded, FuzzyHessMonitor(set_total_steps=True))
-    assert loaded.optimizer.total_steps == 36
+    assert loaded.optimizer.total_steps == 48
     with pytest.raises(ValueError, match=r"`total_steps` must be.*Received"):
         loaded.optimizer.total_steps = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,8 @@ class ControlSurface:
                 )
             SIGNALS[name].check_values(table, f"The values of the table of {name}")
             tables[name] = table
-        object.__setattr__(self, "knots", knots)
-        object.__setattr__(self, "tables", tables)
+        object.__setattr__(self, "knots", MappingProxyType(knots))
+        object.__setattr__(self, "tables", MappingProxyType(tables))
         if self.deviation is not None:
             deviation = real_number(self.deviation, "`deviation`")
             object.__setattr__(self, "deviation", deviation)
@@ -211,6 +212,11 @@ class ControlSurface:
         if not isinstance(other, ControlSurface):
             return NotImplemented
         return self.to_dict() == other.to_dict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read-only mappings can be neither copied deeply nor pickled.
+        parts = (self.name, dict(self.knots), dict(self.tables), self.deviation)
+        return type(self), parts
 
     __hash__ = None  # type: ignore[assignment]
 
