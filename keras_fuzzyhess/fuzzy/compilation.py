@@ -176,7 +176,6 @@ def _refine(
     while True:
         fine = [_with_middles(axis) for axis in knots]
         values = evaluate(*fine)
-        deviation = _deviation(values)
         errors = [
             np.abs(along[1::2] - (along[:-2:2] + along[2::2]) / 2).max(axis=(1, 2))
             for along in (values, values.swapaxes(0, 1))
@@ -186,8 +185,11 @@ def _refine(
             _cells_to_halve(axis, error, max(TOLERANCE, worst) / 2)
             for axis, error in zip(knots, errors, strict=True)
         ]
-        if deviation <= TOLERANCE or not any(map(len, split)):
-            return knots, values[::2, ::2], deviation
+        is_last = not any(map(len, split))
+        if worst <= TOLERANCE or is_last:
+            deviation = _deviation(values)  # never below the worst error of the edges
+            if deviation <= TOLERANCE or is_last:
+                return knots, values[::2, ::2], deviation
         knots = [
             np.insert(axis, cells + 1, middles[1::2][cells])
             for axis, middles, cells in zip(knots, fine, split, strict=True)

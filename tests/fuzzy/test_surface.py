@@ -1,4 +1,6 @@
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -211,6 +213,16 @@ def test_a_surface_cannot_be_changed(surface):
         surface.tables["beta_3"][0, 0] = 0.0
     with pytest.raises(ValueError, match="read-only"):
         surface.knots["progress"][0] = 0.5
+    with pytest.raises(TypeError):
+        surface.tables["beta_3"] = surface.tables["gain_rate"]
+
+
+def test_a_surface_can_be_copied(surface):
+    for twin in (copy.deepcopy(surface), pickle.loads(pickle.dumps(surface))):
+        assert twin == surface
+        assert float(twin.look_up(0.3, 0.6)["beta_3"]) == pytest.approx(
+            surface.evaluate([0.3], [0.6])["beta_3"].item(), abs=1e-6
+        )
 
 
 @pytest.mark.parametrize(
