@@ -21,7 +21,7 @@ format: .venv/ready
 # Made when there is none, and again only when the declared dependencies changed.
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[dev,examples,plots,tuner]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,examples,optuna,plots,tuner]"
 	touch $@
 
 clean:

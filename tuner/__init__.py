@@ -1,7 +1,14 @@
-"""KerasTuner searches the fuzzy rules of FuzzyHess; nothing is built here yet.
+"""KerasTuner searches the fuzzy rules that drive the optimizer.
 
 Raises:
     ImportError: if KerasTuner is not installed.
+
+Example:
+
+>>> import keras_tuner
+>>> from keras_fuzzyhess.fuzzy import default_rule_base
+>>> rule_base(keras_tuner.HyperParameters()) == default_rule_base()
+True
 """
 
 try:
@@ -11,3 +18,31 @@ except ImportError as error:
         "`keras_fuzzyhess.tuner` needs KerasTuner. Install it with "
         '`pip install "keras-fuzzyhess[tuner]"`.'
     ) from error
+
+from keras_fuzzyhess.tuner import keras_tuner_repairs
+from keras_fuzzyhess.tuner.export import best_rule_base, export
+from keras_fuzzyhess.tuner.hyper_model import FuzzyHessHyperModel
+from keras_fuzzyhess.tuner.search_space import rule_base, rule_base_of
+from keras_fuzzyhess.tuner.tpe import TPE, TPEOracle
+from keras_fuzzyhess.tuner.vary_breakpoints import breakpoints
+from keras_fuzzyhess.tuner.vary_outputs import outputs
+from keras_fuzzyhess.tuner.vary_weights import rule_weights
+from keras_fuzzyhess.tuner.workload import Workload
+from keras_fuzzyhess.tuner.workloads_hyper_model import WorkloadsHyperModel
+
+keras_tuner_repairs.apply()
+
+__all__ = [
+    "TPE",
+    "FuzzyHessHyperModel",
+    "TPEOracle",
+    "Workload",
+    "WorkloadsHyperModel",
+    "best_rule_base",
+    "breakpoints",
+    "export",
+    "outputs",
+    "rule_base",
+    "rule_base_of",
+    "rule_weights",
+]

@@ -1,0 +1,120 @@
+"""What a search leaves to be kept: the best rule base, the trials, pictures, a line."""
+
+import csv
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from keras_fuzzyhess.fuzzy import RuleBase
+from keras_fuzzyhess.plot_parts import import_pyplot
+from keras_fuzzyhess.tuner import origin, pictures
+from keras_fuzzyhess.tuner.search_space import ORIGIN, rule_base_of
+
+
+def best_rule_base(tuner: keras_tuner.Tuner) -> RuleBase:
+    """The rule base of the trial with the best score.
+
+    Works with every tuner whose `build(hp)` calls `rule_base(hp)`, and with one that
+    was made anew over the directory of a finished search.
+
+    Args:
+        tuner: A tuner after `search`.
+
+    Returns:
+        A `RuleBase`: `best_rule_base(tuner).save("tuned.json")`, then
+        `FuzzyHess(rule_base="tuned.json")`.
+
+    Raises:
+        ValueError: if no trial has been completed, or the search was not over a rule
+            base.
+    """
+    return rule_base_of(_completed(tuner)[0].hyperparameters)
+
+
+def export(tuner: keras_tuner.Tuner, directory: str | PathLike[str]) -> str:
+    """Writes the result of a search into a directory.
+
+    | file | |
+    |---|---|
+    | `rule_base.json` | the best rule base, for `FuzzyHess(rule_base=...)` |
+    | `trials.csv` | all trials: number, status, score, hyperparameters |
+    | `scores.png` | score over trials, and the best so far |
+    | `dimensions.png` | each hyperparameter against the score |
+    | `surface_before.png`, `surface_after.png` | the control surfaces |
+    | `summary.md` | what is returned |
+
+    Args:
+        tuner: A tuner after `search`.
+        directory: Where to; made if it does not exist.
+
+    Returns:
+        A line of Markdown that says what was searched and what came of it, for the
+        README of whoever ran it.
+
+    Raises:
+        ValueError: as `best_rule_base`.
+        ImportError: if matplotlib is not installed.
+    """
+    import_pyplot()
+    trials = _completed(tuner)
+    best = trials[0]
+    path = Path(directory)
+    path.mkdir(parents=True, exist_ok=True)
+    tuned = rule_base_of(best.hyperparameters)
+    tuned.save(path / "rule_base.json")
+    everything = [tuner.oracle.trials[n] for n in sorted(tuner.oracle.trials)]
+    _write_trials(everything, path / "trials.csv")
+    pictures.draw_scores(everything, tuner.oracle.objective, path / "scores.png")
+    pictures.draw_dimensions(trials, tuner.oracle.objective, path / "dimensions.png")
+    base, _ = origin.read(best.hyperparameters.get(ORIGIN))
+    pictures.draw_surface(base, path / "surface_before.png")
+    pictures.draw_surface(tuned, path / "surface_after.png")
+    line = _summary(tuner, everything, best)
+    (path / "summary.md").write_text(line + "\n")
+    return line
+
+
+def _completed(tuner: keras_tuner.Tuner) -> list[Any]:
+    """All completed trials, the best first."""
+    trials = tuner.oracle.get_best_trials(len(tuner.oracle.trials))
+    completed = [trial for trial in trials if trial.status == "COMPLETED"]
+    if not completed:
+        raise ValueError(
+            "The search must have completed a trial. Call `tuner.search(...)` first. "
+            f"Received: {len(trials)} trials, none of them completed"
+        )
+    return completed
+
+
+def _write_trials(trials: list[Any], path: Path) -> None:
+    names = sorted(
+        {name for trial in trials for name in trial.hyperparameters.values} - {ORIGIN}
+    )
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", "status", "score", *names])
+        for trial in trials:
+            values = trial.hyperparameters.values
+            row = [values.get(name, "") for name in names]
+            writer.writerow([trial.trial_id, trial.status, trial.score, *row])
+
+
+def _summary(tuner: keras_tuner.Tuner, trials: list[Any], best: Any) -> str:
+    objective = tuner.oracle.objective
+    completed = sum(trial.status == "COMPLETED" for trial in trials)
+    first = trials[0]
+    start = (
+        f"{first.score:.4g} with the rule base it began with"
+        if first.status == "COMPLETED"
+        else "the first trial was not completed"
+    )
+    return (
+        f"Rules tuned with keras-fuzzyhess {version('keras-fuzzyhess')}, "
+        f"{type(tuner).__name__}, seed {tuner.oracle.seed}, {completed} completed of "
+        f"{len(trials)} trials: best {objective.name} {best.score:.4g} (trial "
+        f"{best.trial_id}), {start}. "
+        'Use: `FuzzyHess(rule_base="rule_base.json")`.'
+    )

@@ -1,0 +1,61 @@
+"""Two defects of KerasTuner 1.4.8 that are mended by importing `keras_fuzzyhess.tuner`.
+
+Both are in `keras_tuner.Oracle`, the base of all oracles, where no `HyperModel` and
+no search space can reach them; so they are mended there, once, here:
+
+- `seed=0` is taken for no seed (`seed or random`), so that a search with it never
+  repeats. This holds for every oracle of the process.
+- `RandomSearch`, `BayesianOptimization` and `Hyperband` begin with a random point.
+  A search over a rule base begins with the defaults, that is, with the rule base
+  itself: so that the search can only improve, and its scores have something to be
+  compared with. Other searches are left alone. (`GridSearch` does so by itself.)
+
+The other traps of KerasTuner are worked around where they arise: `origin` (a changed
+space on resume), `stick_breaking` (order of breakpoints), `hyper_model` (diverged runs,
+the best epoch, Hyperband's lost optimizer state).
+"""
+
+import functools
+from typing import Any
+
+import keras_tuner
+
+from keras_fuzzyhess.tuner.variation import PREFIX
+
+
+def apply() -> None:
+    """Mends `keras_tuner.Oracle`; a second call changes nothing."""
+    oracle = keras_tuner.Oracle
+    if not hasattr(oracle.__init__, "__wrapped__"):
+        oracle.__init__ = _with_seed_zero(oracle.__init__)
+        oracle._random_values = _beginning_with_defaults(oracle._random_values)
+
+
+def _with_seed_zero(init: Any) -> Any:
+    @functools.wraps(init)
+    def __init__(self, *args, seed=None, **kwargs):
+        init(self, *args, seed=seed, **kwargs)
+        if seed == 0:
+            self.seed = self._seed_state = 0
+
+    return __init__
+
+
+def _beginning_with_defaults(random_values: Any) -> Any:
+    @functools.wraps(random_values)
+    def _random_values(self):
+        if self.start_order or not is_over_rule_base(self.hyperparameters):
+            return random_values(self)
+        return default_values(self.get_space())
+
+    return _random_values
+
+
+def is_over_rule_base(space: keras_tuner.HyperParameters) -> bool:
+    """Whether a search space has hyperparameters of a rule base."""
+    return any(PREFIX in hp.name for hp in space.space)
+
+
+def default_values(space: keras_tuner.HyperParameters) -> dict[str, Any]:
+    """The defaults of all hyperparameters that are active."""
+    return {hp.name: hp.default for hp in space.space if space.is_active(hp)}

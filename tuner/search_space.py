@@ -1,0 +1,146 @@
+"""The search space: a rule base as a function of KerasTuner's hyperparameters.
+
+Plain functions of `hp`, for any `build(hp)`, `HyperModel` and tuner. All
+hyperparameters default to the base's own values, so a trial with the defaults is the
+base itself, to the last bit.
+"""
+
+from collections.abc import Iterable
+from os import PathLike
+
+import keras_tuner
+
+from keras_fuzzyhess.fuzzy import RuleBase, default_rule_base
+from keras_fuzzyhess.tuner import origin
+from keras_fuzzyhess.tuner.variation import PREFIX
+from keras_fuzzyhess.tuner.vary_breakpoints import breakpoints
+from keras_fuzzyhess.tuner.vary_outputs import outputs
+from keras_fuzzyhess.tuner.vary_weights import rule_weights
+
+ORIGIN = f"{PREFIX}origin"
+"""Name of the entry that tells which rule base is varied, see `origin`."""
+
+GROUPS = ("breakpoints", "weights", "outputs")
+"""What can be searched: see `rule_base`."""
+
+
+def rule_base(
+    hp: keras_tuner.HyperParameters,
+    base: RuleBase | str | PathLike[str] | None = None,
+    search: Iterable[str] = GROUPS,
+) -> RuleBase:
+    """A variation of a rule base, as the hyperparameters say.
+
+    | group | hyperparameters | of the default rule base |
+    |---|---|---|
+    | `"breakpoints"` | one for each breakpoint of the inputs, see `breakpoints` | 6 |
+    | `"weights"` | one for all rules with the same finding about the loss trend | 3 |
+    | `"outputs"` | one for each peak of the gain that is not 0, one for `beta_3` | 5 |
+
+    So there are 14 dimensions by default. What is not searched stays as the base has
+    it. To keep a single hyperparameter fixed, register it in KerasTuner's way,
+    `hp.Fixed("rule_base/weight/flat", 1.0)`, and hand `hp` to the tuner as
+    `hyperparameters`.
+
+    The first call leaves a `Fixed` entry in `hp` that tells which base is varied, and
+    how, so that `best_rule_base` and a resumed search know.
+
+    Args:
+        hp: A `keras_tuner.HyperParameters`.
+        base: The `RuleBase` to vary, or the path of its JSON file. Defaults to
+            `keras_fuzzyhess.fuzzy.default_rule_base()`.
+        search: Names of the groups to search, at least one. Defaults to all.
+
+    Returns:
+        A sound `RuleBase`, whatever the values; `base` itself at the defaults.
+
+    Raises:
+        TypeError: if `base` is no rule base.
+        ValueError: if `search` names no group or an unknown one, or if `hp` comes from
+            a search over another space.
+
+    Example:
+
+    >>> hp = keras_tuner.HyperParameters()
+    >>> rule_base(hp) == default_rule_base()
+    True
+    >>> len([name for name in hp.values if name != "rule_base/origin"])
+    14
+    >>> hp.values["rule_base/weight/flat"] = 0.5
+    >>> [rule.weight for rule in rule_base(hp).rules]
+    [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]
+    """
+    base = resolve_base(base)
+    groups = _groups(search)
+    origin.register(hp, ORIGIN, base, groups)
+    inputs, outputs_, rules = base.inputs, base.outputs, base.rules
+    if "breakpoints" in groups:
+        inputs = tuple(breakpoints(hp, variable) for variable in inputs)
+    if "weights" in groups:
+        rules = rule_weights(hp, base)
+    if "outputs" in groups:
+        outputs_ = tuple(outputs(hp, variable) for variable in outputs_)
+    if (inputs, outputs_, rules) == (base.inputs, base.outputs, base.rules):
+        return base
+    return RuleBase(_tuned(base.name), inputs, outputs_, rules)
+
+
+def rule_base_of(hp: keras_tuner.HyperParameters) -> RuleBase:
+    """The rule base that the values of a trial stand for.
+
+    Args:
+        hp: The hyperparameters of a trial in which `rule_base` was called.
+
+    Returns:
+        A `RuleBase`.
+
+    Raises:
+        ValueError: if `rule_base` was not called with these.
+
+    Example:
+
+    >>> hp = keras_tuner.HyperParameters()
+    >>> varied = rule_base(hp, search="weights")
+    >>> rule_base_of(hp) == varied
+    True
+    """
+    if ORIGIN not in hp:
+        raise ValueError(
+            "The hyperparameters must be those of a search in which `rule_base(hp)` or "
+            "`FuzzyHessHyperModel` was used. "
+            f"Received: {', '.join(hp.values) or 'none'}"
+        )
+    base, groups = origin.read(hp.get(ORIGIN))
+    return rule_base(hp.copy(), base, groups)
+
+
+def resolve_base(base: RuleBase | str | PathLike[str] | None) -> RuleBase:
+    """The rule base that an argument `base` stands for.
+
+    Raises:
+        TypeError: if it is no `RuleBase`, path or None.
+    """
+    if base is None:
+        return default_rule_base()
+    if isinstance(base, str | PathLike):
+        return RuleBase.load(base)
+    if not isinstance(base, RuleBase):
+        raise TypeError(
+            "`base` must be a `RuleBase`, the path of its JSON file or None. Received: "
+            f"base={base!r} (of type {type(base).__name__})"
+        )
+    return base
+
+
+def _groups(search: Iterable[str]) -> tuple[str, ...]:
+    names = (search,) if isinstance(search, str) else tuple(search)
+    if not names or not set(names) <= set(GROUPS):
+        raise ValueError(
+            f"`search` must name one or more of {', '.join(GROUPS)}. "
+            f"Received: search={search!r}"
+        )
+    return tuple(group for group in GROUPS if group in names)
+
+
+def _tuned(name: str) -> str:
+    return name if name.endswith(" (tuned)") else f"{name[:56]} (tuned)"

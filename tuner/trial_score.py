@@ -1,0 +1,166 @@
+"""What a trial is worth: finite, also where training diverged."""
+
+import collections.abc
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras_tuner.errors import FatalTypeError
+
+Scores = dict[str, float]
+
+
+class FirstLoss(keras.callbacks.Callback):
+    """Remembers the loss of the first minibatch, which no step has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = math.nan
+        self._seen = False
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None):
+        """Keeps the first."""
+        if not self._seen:
+            self.loss = float((logs or {}).get("loss", math.nan))
+            self._seen = True
+
+
+def last_epochs(history: Mapping[str, Sequence[float]], epochs: int) -> Scores:
+    """The median of each metric over the last epochs.
+
+    Args:
+        history: `History.history`.
+        epochs: How many epochs, at least 1.
+
+    Returns:
+        Dict of floats; NaN where one of the values is not finite.
+
+    Example:
+
+    >>> last_epochs({"loss": [9.0, 3.0, 1.0, 2.0]}, 3)
+    {'loss': 2.0}
+    """
+    scores = {}
+    for name, values in history.items():
+        last = np.asarray(values[-epochs:], float)
+        finite = len(last) > 0 and bool(np.isfinite(last).all())
+        scores[name] = float(np.median(last)) if finite else math.nan
+    return scores
+
+
+def is_suspicious(scores: Scores, first_loss: float) -> bool:
+    """Whether it is worth comparing a run with an untrained model.
+
+    Args:
+        scores: The scores of the run.
+        first_loss: Loss of the first minibatch.
+    """
+    losses = [scores[name] for name in ("loss", "val_loss") if name in scores]
+    finite = all(map(math.isfinite, scores.values()))
+    return not finite or not all(loss <= first_loss for loss in losses)
+
+
+def has_diverged(scores: Scores, untrained: Scores) -> bool:
+    """Whether a score is not finite, or the loss above that of an untrained model.
+
+    Args:
+        scores: The scores of the run.
+        untrained: `evaluate` of an untrained model.
+
+    Example:
+
+    >>> has_diverged({"loss": 0.5, "val_loss": 3.0}, {"loss": 2.3})
+    True
+    """
+    loss = scores.get("val_loss", scores.get("loss", math.nan))
+    finite = all(map(math.isfinite, scores.values()))
+    return not finite or loss > untrained["loss"]
+
+
+def as_untrained(scores: Scores, untrained: Scores) -> Scores:
+    """The scores of an untrained model under the names of a run's scores.
+
+    Args:
+        scores: The scores of the run.
+        untrained: `evaluate` of an untrained model.
+
+    Returns:
+        Dict of floats. What an evaluation does not tell, such as a learning rate, is
+        kept where it is finite and left out where not.
+
+    Example:
+
+    >>> as_untrained({"loss": math.nan, "val_loss": 9.0}, {"loss": 2.3})
+    {'loss': 2.3, 'val_loss': 2.3}
+    """
+    replaced = {
+        name: untrained.get(name.removeprefix("val_"), value)
+        for name, value in scores.items()
+    }
+    return {name: v for name, v in replaced.items() if math.isfinite(v)}
+
+
+def check_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raises TypeError if the data could not be read once more, to judge a run.
+
+    Args:
+        args: Positional arguments of `fit`.
+        kwargs: Keyword arguments of `fit`.
+    """
+    x = _data(args, kwargs)[0]
+    if isinstance(x, collections.abc.Iterator):
+        raise FatalTypeError(
+            "The data of a search must be such that it can be read more than once: "
+            "every trial reads it. Give arrays, a `tf.data.Dataset` or a "
+            f"`keras.utils.PyDataset`. Received: {type(x).__name__}"
+        )
+
+
+def evaluate(
+    model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Scores:
+    """Metrics of a model on the validation data, or else on the training data.
+
+    Args:
+        model: A compiled model.
+        args: Positional arguments of `fit`.
+        kwargs: Keyword arguments of `fit`.
+
+    Returns:
+        Dict of floats, with the key `"loss"`.
+    """
+    data = _data(args, kwargs)
+    batch_size = kwargs.get("validation_batch_size") or kwargs.get("batch_size")
+    return model.evaluate(*data, batch_size=batch_size, verbose=0, return_dict=True)
+
+
+def _data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    validation = kwargs.get("validation_data")
+    if validation is not None:
+        return tuple(validation) if isinstance(validation, tuple) else (validation,)
+    x = args[0] if args else kwargs.get("x")
+    y = args[1] if len(args) > 1 else kwargs.get("y")
+    return (x,) if y is None else (x, y)
+
+
+def keep_checkpoint(
+    callbacks: Sequence[keras.callbacks.Callback], model: keras.Model
+) -> None:
+    """Saves a model where KerasTuner looks for the trial's, if there is none.
+
+    Of a run without a finite epoch KerasTuner keeps no weights, and then fails when
+    Hyperband promotes the trial, which it does where all have diverged.
+
+    Args:
+        callbacks: The callbacks of the run.
+        model: The untrained model.
+    """
+    for callback in callbacks:
+        # Private to KerasTuner, so known by its name.
+        if type(callback).__name__ == "SaveBestEpoch":
+            path = vars(callback)["filepath"]
+            if not os.path.exists(path):
+                model.save_weights(path)

@@ -1,0 +1,149 @@
+"""An objective over several workloads: how a rule base is learned that serves all."""
+
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.arguments import check_argument, check_integer, is_number
+from keras_fuzzyhess.fuzzy import RuleBase
+from keras_fuzzyhess.tuner.report import describe
+from keras_fuzzyhess.tuner.search_space import GROUPS, resolve_base, rule_base
+from keras_fuzzyhess.tuner.workload import Run, StopHopeless, Workload, train
+
+
+class WorkloadsHyperModel(keras_tuner.HyperModel):
+    """Scores a rule base by several trainings, relative to the base that is varied.
+
+    The score of a trial, to be minimized, is the geometric mean over workloads and
+    seeds of
+
+        loss of the trial / loss of the base ,    limited to [1 / hopeless, hopeless]
+
+    after trainings of equal length, which take equally many gradients. The base scores
+    1. A training that diverges, or whose loss of some epoch is more than `hopeless`
+    times that of the base in the same epoch, ends the trial early; it and what has not
+    been trained yet count as `hopeless`. So all scores are finite.
+
+    Leave the tuner's `objective` away and give `search` no data:
+    `keras_tuner.RandomSearch(WorkloadsHyperModel(workloads)).search()`. No weights are
+    kept, for they are many models' weights; `get_best_models` has nothing to load.
+
+    Args:
+        workloads: Sequence of `Workload` with different names.
+        base: The `RuleBase` to vary, or the path of its JSON file. Defaults to
+            `keras_fuzzyhess.fuzzy.default_rule_base()`.
+        search: What is searched, see `rule_base`. Defaults to all groups.
+        optimizer_fn: What makes the optimizer from `rule_base=...`. Defaults to
+            `FuzzyHess`.
+        seeds: Sequence of integers. Defaults to `(0,)`.
+        hopeless: Number greater than 1. Defaults to 4 (our choice).
+
+    Raises:
+        ValueError: if there is no workload or no seed, if names are not different, if
+            `hopeless` is not above 1; while searching, if the base itself diverges or
+            reaches a loss that is not positive.
+
+    Example:
+
+    >>> x = np.linspace(-1, 1, 64, dtype="float32")[:, np.newaxis]
+    >>> line = Workload(
+    ...     "line",
+    ...     lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]),
+    ...     loss="mse", x=x, y=2 * x, batch_size=16, epochs=3,
+    ... )
+    >>> hypermodel = WorkloadsHyperModel([line])
+    >>> hypermodel.score(rule_base(keras_tuner.HyperParameters()))
+    1.0
+    """
+
+    def __init__(
+        self,
+        workloads: Sequence[Workload],
+        base: RuleBase | str | PathLike[str] | None = None,
+        search: Iterable[str] = GROUPS,
+        optimizer_fn: Callable[..., keras.optimizers.Optimizer] = FuzzyHess,
+        seeds: Sequence[int] = (0,),
+        hopeless: float = 4.0,
+    ):
+        names = [workload.name for workload in workloads]
+        different = len(names) > 0 and len(set(names)) == len(names)
+        check_argument("workloads", names, "one or more, named differently", different)
+        check_argument("seeds", seeds, "one or more integers", len(seeds) > 0)
+        for seed in seeds:
+            check_integer("seeds", seed, 0)
+        above = is_number(hopeless) and 1 < hopeless < float("inf")
+        check_argument("hopeless", hopeless, "a finite number above 1", above)
+        super().__init__()
+        self.workloads = tuple(workloads)
+        self.base = resolve_base(base)
+        self.search = (search,) if isinstance(search, str) else tuple(search)
+        self.optimizer_fn = optimizer_fn
+        self.seeds = tuple(seeds)
+        self.hopeless = hopeless
+        self._references: dict[tuple[str, int], Run] = {}
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Enters the hyperparameters; the model is only what KerasTuner asks for."""
+        rule_base(hp, self.base, self.search)
+        return self.workloads[0].build_fn()
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> float:
+        """Trains every workload; returns the score.
+
+        Raises:
+            TypeError: if `search` was given data or arguments of `fit` other than
+                `verbose`, for the workloads have their own.
+        """
+        verbose = kwargs.pop("verbose", "auto")
+        kwargs.pop("callbacks", None)  # KerasTuner's own, of a single model
+        if args or kwargs:
+            given = [type(arg).__name__ for arg in args] + list(kwargs)
+            raise keras_tuner.errors.FatalTypeError(
+                "`search` must get no data and no arguments of `fit`: the workloads "
+                f"have their own. Received: {', '.join(given)}"
+            )
+        varied = rule_base(hp, self.base, self.search)
+        if verbose != 0:
+            print(describe(varied))
+        return self.score(varied)
+
+    def score(self, varied: RuleBase) -> float:
+        """Geometric mean of the losses relative to the base, see the class."""
+        ratios: list[float] = []
+        tasks = [(w, seed) for w in self.workloads for seed in self.seeds]
+        for workload, seed in tasks:
+            reference = self._reference(workload, seed)
+            stop = StopHopeless(reference.epoch_losses, self.hopeless)
+            optimizer = self.optimizer_fn(rule_base=varied)
+            run = train(workload, optimizer, seed, stop)
+            ratio = run.loss / reference.loss
+            ratios.append(min(max(ratio, 1 / self.hopeless), self.hopeless))
+            if stop.stopped:
+                break
+        missing = len(tasks) - len(ratios)
+        logarithms = np.log([*ratios, *[self.hopeless] * missing])
+        return float(np.exp(np.mean(logarithms)))
+
+    def _reference(self, workload: Workload, seed: int) -> Run:
+        key = workload.name, seed
+        if key not in self._references:
+            run = train(workload, self.optimizer_fn(rule_base=self.base), seed)
+            if not 0 < run.loss < float("inf"):
+                raise keras_tuner.errors.FatalValueError(
+                    f"The loss of workload '{workload.name}' must be positive and "
+                    "finite when it is trained with the base. "
+                    f"Received: {run.loss} (seed {seed})"
+                )
+            self._references[key] = run
+        return self._references[key]
