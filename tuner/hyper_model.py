@@ -108,11 +108,11 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
         # The executions of a trial share `hp`; trials do not.
         self._execution = self._execution + 1 if hp is self._hp else 0
         self._hp = hp
+        return self._seeded_model(hp)
+
+    def _seeded_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         if self.seed is not None:
             keras.utils.set_random_seed(self.seed + self._execution)
-        return self._compiled(hp)
-
-    def _compiled(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = self.build_fn(hp)
         if not isinstance(model, keras.Model):
             raise FatalTypeError(
@@ -170,7 +170,7 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
         scores = trial_score.last_epochs(history, self.score_epochs)
         if not trial_score.is_suspicious(scores, watch.loss):
             return scores
-        fresh = self._compiled(hp.copy())
+        fresh = self._seeded_model(hp.copy())
         untrained = trial_score.evaluate(fresh, args, kwargs)
         if not trial_score.has_diverged(scores, untrained):
             return scores

@@ -1,0 +1,215 @@
+"""The HyperModel: trial 0 is plain FuzzyHess, scores are what a user means, finite."""
+
+import functools
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_fuzzyhess import SALO, FuzzyHess
+from keras_fuzzyhess.fuzzy import paper_rule_base
+from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base
+from tests.tuner.searches import LOSS, data, network, scores, search, tuner
+
+
+def hypermodel(build=network, **kwargs):
+    return FuzzyHessHyperModel(build, **{"search": "weights", "loss": LOSS} | kwargs)
+
+
+class WeightsAtTheEnd(keras.callbacks.Callback):
+    """Writes the weights of a trial to a file, for KerasTuner copies its callbacks."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_train_end(self, logs=None):
+        np.savez(self.path, *self.model.get_weights())
+
+
+def test_trial_0_is_plain_fuzzyhess_bit_for_bit(tmp_path):
+    everything = hypermodel(search=("breakpoints", "weights", "outputs"))
+    searching = tuner("RandomSearch", tmp_path, everything, max_trials=1)
+    search(searching, callbacks=[WeightsAtTheEnd(tmp_path / "weights.npz")])
+    keras.utils.set_random_seed(0)
+    model = network()
+    model.compile(optimizer=FuzzyHess(), loss=LOSS)
+    (x, y), validation = data()
+    fitted = model.fit(
+        x, y, validation_data=validation, epochs=2, batch_size=64, verbose=0
+    )
+    assert scores(searching) == {"0": fitted.history["val_loss"][-1]}
+    tuned = np.load(tmp_path / "weights.npz").values()
+    for mine, plain in zip(tuned, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, plain)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_score_is_the_median_of_the_last_epochs(epochs):
+    (x, y), validation = data()
+    made = hypermodel(score_epochs=epochs, metrics=["accuracy"])
+    hp = keras_tuner.HyperParameters()
+    histories = keras.callbacks.CallbackList([], add_history=True)
+    history = histories._history
+    score = made.fit(
+        hp,
+        made.build(hp),
+        x,
+        y,
+        validation_data=validation,
+        epochs=4,
+        batch_size=64,
+        verbose=0,
+        callbacks=[history],
+    )
+    assert set(score) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    for name, values in history.history.items():
+        assert score[name] == np.median(values[-epochs:])
+
+
+def exploding(factor):
+    """A network whose outputs are scaled, so that its squared error overflows."""
+
+    def build(hp):
+        hp.Float("u", 0.0, 1.0, default=0.5)
+        return keras.Sequential(
+            [
+                keras.Input((64,)),
+                keras.layers.Dense(1),
+                keras.layers.Rescaling(factor),
+            ]
+        )
+
+    return build
+
+
+def fit(made, **kwargs):
+    (x, y), validation = data()
+    hp = keras_tuner.HyperParameters()
+    fit = {"epochs": 2, "validation_data": validation, "verbose": 0} | kwargs
+    return made.fit(hp, made.build(hp), x, y.astype("float32"), **fit)
+
+
+class Diverging(keras.optimizers.SGD):
+    """Gradient ascent: a finite loss that grows."""
+
+    def __init__(self, rule_base):
+        super().__init__(-1e-3)
+
+
+def test_a_run_that_grows_scores_as_an_untrained_model():
+    made = hypermodel(exploding(1.0), loss="mse", optimizer_fn=Diverging)
+    model = made.build(keras_tuner.HyperParameters())
+    x, y = data()[1]
+    untrained = model.evaluate(x, y, verbose=0)
+    score = fit(made)
+    assert score == {"loss": untrained, "val_loss": untrained}
+
+
+def test_a_run_that_is_not_finite_scores_finite():
+    """Even its untrained loss is infinite; then nothing finite can be reported."""
+    made = hypermodel(exploding(1e12), loss="mse", optimizer_fn=Diverging)
+    score = fit(made)
+    assert np.isfinite(list(score.values())).all()
+    assert score["val_loss"] > 1e20
+
+
+def test_metrics_of_trials_are_apart():
+    metric = keras.metrics.MeanSquaredError(name="squares")
+    made = hypermodel(exploding(1.0), loss="mse", metrics=[metric])
+    models = [made.build(keras_tuner.HyperParameters()) for _ in range(2)]
+    (x, y), _ = data()
+    models[0].evaluate(x, y, verbose=0)
+    models[1].evaluate(x[:1], y[:1], verbose=0)
+    first, second = (model.get_metrics_result()["squares"] for model in models)
+    assert metric.result() == 0 and first != second
+
+
+def test_executions_have_seeds_of_their_own():
+    made = hypermodel()
+    hp = keras_tuner.HyperParameters()
+    first, second = (made.build(hp).get_weights()[0] for _ in range(2))
+    again = made.build(hp.copy()).get_weights()[0]
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, second)
+
+
+def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
+    class Steps(keras.callbacks.Callback):
+        """Appends the number of steps that the optimizer has taken before."""
+
+        def on_train_begin(self, logs=None):
+            with open(tmp_path / "steps", "a") as file:
+                file.write(f"{int(self.model.optimizer.iterations)}\n")
+
+    searching = tuner(
+        "Hyperband", tmp_path, max_epochs=2, max_consecutive_failed_trials=1
+    )
+    search(searching, callbacks=[Steps()])
+    begun_at = [int(line) for line in (tmp_path / "steps").read_text().split()]
+    promoted = [
+        trial
+        for trial in searching.oracle.trials.values()
+        if trial.hyperparameters.values.get("tuner/initial_epoch")
+    ]
+    assert promoted and set(begun_at) == {0, 512 // 64}
+
+
+def test_hyperband_ends_where_all_diverge(tmp_path):
+    made = hypermodel(exploding(1.0), loss="mse", optimizer_fn=Diverging)
+    searching = tuner("Hyperband", tmp_path, made, max_epochs=2)
+    search(searching)
+    assert len(scores(searching)) == len(searching.oracle.trials) > 2
+
+
+def test_other_optimizers_and_bases():
+    made = hypermodel(
+        base=paper_rule_base(),
+        optimizer_fn=functools.partial(SALO, epsilon=0.5),
+    )
+    optimizer = made.build(keras_tuner.HyperParameters()).optimizer
+    assert isinstance(optimizer, SALO) and optimizer.rule_base == paper_rule_base()
+
+
+def test_changed_space_on_resume_is_an_error(tmp_path):
+    searching = search(tuner("RandomSearch", tmp_path, max_trials=1))
+    assert best_rule_base(searching).name == "default"
+    other = hypermodel(search=("weights", "outputs"))
+    resumed = tuner("RandomSearch", tmp_path, other, max_trials=2)
+    with pytest.raises(
+        ValueError, match=r'`search` was \["weights"\], now \["weights"'
+    ):
+        search(resumed)
+    assert list(scores(resumed)) == ["0"]  # nothing is lost
+    again = tuner("RandomSearch", tmp_path, max_trials=2)
+    assert len(scores(search(again))) == 2
+
+
+def test_errors(tmp_path):
+    with pytest.raises(TypeError, match="`build_fn` must be a function"):
+        hypermodel("network")
+    with pytest.raises(ValueError, match="optimizer must be left.*optimizer_fn"):
+        hypermodel(optimizer="adam")
+    with pytest.raises(ValueError, match="`score_epochs` must be an integer"):
+        hypermodel(score_epochs=0)
+    with pytest.raises(ValueError, match="`seed` must be an integer"):
+        hypermodel(seed=-1)
+    hp = keras_tuner.HyperParameters()
+    with pytest.raises(TypeError, match="must return a `keras.Model`"):
+        hypermodel(lambda hp: None).build(hp)
+
+    def compiled(hp):
+        model = network()
+        model.compile("adam", LOSS)
+        return model
+
+    with pytest.raises(ValueError, match="not compiled.*with Adam"):
+        hypermodel(compiled).build(hp)
+    made = hypermodel(lambda hp: keras.Sequential([keras.layers.Dense(10)]))
+    made.build(hp)
+    with pytest.raises(ValueError, match="Under Hyperband.*built"):
+        search(tuner("Hyperband", tmp_path, made, max_epochs=2))
+    made = hypermodel()
+    with pytest.raises(TypeError, match="read more than once"):
+        made.fit(hp, made.build(hp), iter([data()[0]]), verbose=0)
