@@ -76,12 +76,11 @@ class TPEOracle(keras_tuner.Oracle):
         return {"status": status.RUNNING, "values": values}
 
     def _untried_suggestion(self) -> dict[str, Any] | None:
-        # As `_random_values` has it: where all values are taken, the search ends.
         for attempt in range(self._max_collisions):
             values = self._suggestion(attempt)
             if not self._duplicate(values):
                 return values
-        return None
+        return self._random_values()  # None where nothing is left to be tried
 
     def _suggestion(self, attempt: int) -> dict[str, Any]:
         optuna = _import_optuna()

@@ -1,0 +1,98 @@
+"""What a search leaves behind."""
+
+import csv
+
+import keras_tuner
+import matplotlib
+import pytest
+
+from keras_fuzzyhess import FuzzyHess, RuleBase
+from keras_fuzzyhess.fuzzy import default_rule_base
+from keras_fuzzyhess.tuner import best_rule_base, export, rule_base
+from keras_fuzzyhess.tuner.report import describe
+from tests.tuner.searches import network, scores, search, tuner
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return search(tuner("TPE", tmp_path_factory.mktemp("search"), max_trials=3))
+
+
+def test_files(finished, tmp_path):
+    line = export(finished, tmp_path / "new" / "directory")
+    files = {path.name: path for path in (tmp_path / "new" / "directory").iterdir()}
+    assert set(files) == {
+        "rule_base.json",
+        "trials.csv",
+        "scores.png",
+        "dimensions.png",
+        "surface_before.png",
+        "surface_after.png",
+        "summary.md",
+    }
+    best = min(scores(finished).values())
+    assert f"best val_loss {best:.4g}" in line and "TPE, seed 0, 3 completed" in line
+    assert files["summary.md"].read_text() == line + "\n"
+    assert FuzzyHess(rule_base=files["rule_base.json"]).rule_base == best_rule_base(
+        finished
+    )
+    with files["trials.csv"].open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["trial"]: float(row["score"]) for row in rows} == scores(finished)
+    assert [name for name in rows[0] if "/" in name] == [
+        "rule_base/weight/falling",
+        "rule_base/weight/flat",
+        "rule_base/weight/rising",
+    ]
+    for name, path in files.items():
+        if name.endswith(".png"):
+            pixels = matplotlib.image.imread(path)[:, :, :3]
+            assert pixels.std() > 0.05, f"{name} is empty"
+
+
+def test_best_is_the_one_with_the_best_score(finished):
+    score = scores(finished)
+    number = min(score, key=score.get)
+    trial = finished.oracle.trials[number]
+    assert best_rule_base(finished) == rule_base(
+        trial.hyperparameters.copy(), search="weights"
+    )
+
+
+def test_best_of_a_plain_build_function(tmp_path):
+    def build(hp):
+        model = network()
+        model.compile(FuzzyHess(rule_base=rule_base(hp)), "mse")
+        return model
+
+    searching = tuner("RandomSearch", tmp_path, build, max_trials=2)
+    with pytest.raises(ValueError, match="must have completed a trial.*search"):
+        best_rule_base(searching)
+    trial = searching.oracle.create_trial("tuner0")
+    searching.oracle.update_trial(trial.trial_id, {"val_loss": 1.0})
+    trial.status = "COMPLETED"
+    searching.oracle.end_trial(trial)
+    assert best_rule_base(searching) == default_rule_base()
+
+
+def test_a_search_over_something_else(tmp_path):
+    def build(hp):
+        hp.Float("x", 0.0, 1.0)
+        return network()
+
+    searching = tuner("RandomSearch", tmp_path, build)
+    trial = searching.oracle.create_trial("tuner0")
+    searching.oracle.update_trial(trial.trial_id, {"val_loss": 1.0})
+    trial.status = "COMPLETED"
+    searching.oracle.end_trial(trial)
+    with pytest.raises(ValueError, match="those of a search.*Received: x"):
+        best_rule_base(searching)
+
+
+def test_description_tells_what_was_moved():
+    hp = keras_tuner.HyperParameters()
+    hp.values["rule_base/progress/point_1"] = 0.0
+    assert "early (0, " in describe(rule_base(hp))
+    assert isinstance(rule_base(hp), RuleBase)
