@@ -18,8 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras_tuner
 from quickstart import BATCH_SIZE, build_network, load_digits
 
-from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base
-from keras_fuzzyhess.tuner.clean_search import clean_search
+from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base, clean_search
 
 
 def make_tuner(trials, seed, output):

@@ -14,7 +14,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_fuzzyhess.tuner.clean_search import clean_search
+from keras_fuzzyhess.tuner import clean_search
 
 
 def build(hp):

@@ -5,12 +5,7 @@ import json
 import keras_tuner
 import pytest
 
-from keras_fuzzyhess.tuner.clean_search import clean_search
-
-# KerasTuner 1.4.8 on Python 3.10 and above.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning"
-)
+from keras_fuzzyhess.tuner import clean_search
 
 
 class Search(keras_tuner.RandomSearch):
