@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WITHOUT_PYTHON = ["distributed_tuning.md"]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -21,7 +22,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for the files that it writes
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    assert len(blocks) >= 2
+    assert len(blocks) >= (0 if page.name in WITHOUT_PYTHON else 2)
     exec(compile("\n".join(blocks), page.name, "exec"), {"__name__": page.stem})
     plt.close("all")
 

@@ -20,6 +20,7 @@ except ImportError as error:
     ) from error
 
 from keras_fuzzyhess.tuner import keras_tuner_repairs
+from keras_fuzzyhess.tuner.clean_search import clean_search
 from keras_fuzzyhess.tuner.export import best_rule_base, export
 from keras_fuzzyhess.tuner.hyper_model import FuzzyHessHyperModel
 from keras_fuzzyhess.tuner.search_space import rule_base, rule_base_of
@@ -40,6 +41,7 @@ __all__ = [
     "WorkloadsHyperModel",
     "best_rule_base",
     "breakpoints",
+    "clean_search",
     "export",
     "outputs",
     "rule_base",

@@ -1,0 +1,39 @@
+"""Processes that a supervisor says it has started, and whether they still run."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+
+def started(output):
+    """Name and process number of each start, in order."""
+    return [
+        (name, int(pid))
+        for name, pid in re.findall(r"^(\S+) started \(process (\d+)\)", output, re.M)
+    ]
+
+
+def is_running(pid):
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")  # dead, not yet reaped
+
+
+def left_behind(pids, seconds=10):
+    """Those that still run after some time, which the kernel may need to kill them.
+
+    They are then killed, so that a test that fails because of them leaves none.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(map(is_running, pids)):
+        time.sleep(0.05)
+    left = [pid for pid in pids if is_running(pid)]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return left

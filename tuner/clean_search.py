@@ -1,0 +1,112 @@
+"""A search that ends, with every trial kept, also when trials fail in a row.
+
+KerasTuner stops such a search by raising inside the oracle: before it has saved the
+trial, and with the oracle's lock held. The process that searches loses that trial; a
+chief of several workers waits for ever. Here the oracle answers "no more trials"
+instead, so that running trials finish, everything is saved and every process ends.
+
+A chief also saves the trial that ended last as one that still runs, and runs it again
+when the search is gone on with. Here a trial that has ended is not run again.
+"""
+
+from typing import Any
+
+import keras_tuner
+
+ENDED = ("COMPLETED", "FAILED")
+
+
+def clean_search(
+    tuner: keras_tuner.Tuner, *fit_args: Any, **fit_kwargs: Any
+) -> keras_tuner.Tuner | None:
+    """Runs `tuner.search` so that it ends cleanly also when trials fail in a row.
+
+    To be called in place of `tuner.search`: in one process or, with KerasTuner's
+    environment variables set, in the chief and in every worker. When the last
+    `max_consecutive_failed_trials` (an argument of the tuner, 3 by default) trials to
+    end have all failed, no new trial is begun. Trials that run finish and are saved,
+    failed ones too; workers return; then the error is raised, by the chief where there
+    is one.
+
+    Args:
+        tuner: A KerasTuner tuner.
+        *fit_args: Passed to `tuner.search`.
+        **fit_kwargs: Passed to `tuner.search`.
+
+    Returns:
+        The tuner, or `None` in a worker, where it does not know the results.
+
+    Raises:
+        RuntimeError: if trials failed in a row. All finished trials are then saved, and
+            the same script, run again when the cause is mended, goes on.
+
+    Example:
+
+    ```python
+    tuner = keras_tuner.RandomSearch(hypermodel, objective="val_loss", max_trials=10)
+    if clean_search(tuner, x, y, validation_data=validation, epochs=3):
+        print(tuner.get_best_hyperparameters()[0].values)
+    ```
+    """
+    oracle = tuner.oracle
+    if not isinstance(oracle, keras_tuner.Oracle):  # a worker's asks the chief's
+        tuner.search(*fit_args, **fit_kwargs)
+        return None
+    oracle._retry_queue = [
+        trial_id
+        for trial_id in oracle._retry_queue
+        if oracle.trials[trial_id].status not in ENDED
+    ]
+    limit = _FailureLimit(oracle)
+    try:
+        tuner.search(*fit_args, **fit_kwargs)
+    finally:
+        limit.remove()
+    if limit.last_failure is not None:
+        raise RuntimeError(
+            f"The search was ended because {oracle.max_consecutive_failed_trials} "
+            f"trials in a row failed, the last, {limit.last_failure.trial_id}, with: "
+            f"{_reason(limit.last_failure)}. All finished trials are kept in "
+            f"{tuner.project_dir}. Mend the cause and run the same search again to go "
+            "on, or allow more with `max_consecutive_failed_trials`."
+        )
+    return tuner
+
+
+class _FailureLimit:
+    """Ends an oracle's search after some failed trials in a row.
+
+    Only trials that end from now on count: a search that failed, and is gone on with
+    when the cause is mended, would otherwise stop at once.
+    """
+
+    def __init__(self, oracle: keras_tuner.Oracle):
+        self.oracle = oracle
+        self.earlier = len(oracle.end_order)
+        self.populate_space = oracle.populate_space
+        self.last_failure: Any = None
+        oracle._check_consecutive_failures = self.check
+        oracle.populate_space = self.populate_unless_reached
+
+    def check(self) -> None:
+        """Called by the oracle when a trial has ended."""
+        limit = self.oracle.max_consecutive_failed_trials
+        ended = self.oracle.end_order[self.earlier :]
+        last = [self.oracle.trials[trial_id] for trial_id in ended[-limit:]]
+        if len(last) == limit and all(trial.status == "FAILED" for trial in last):
+            self.last_failure = last[-1]
+
+    def populate_unless_reached(self, trial_id: str) -> Any:
+        if self.last_failure is not None:
+            return {"status": "STOPPED", "values": None}
+        return self.populate_space(trial_id)
+
+    def remove(self) -> None:
+        del self.oracle._check_consecutive_failures
+        del self.oracle.populate_space
+
+
+def _reason(trial: Any) -> str:
+    if trial.message:
+        return trial.message.strip().splitlines()[-1]
+    return "no message (a worker prints its errors, and does not send them)"
