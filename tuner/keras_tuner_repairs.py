@@ -1,7 +1,7 @@
-"""Two defects of KerasTuner 1.4.8 that are mended by importing `keras_fuzzyhess.tuner`.
+"""Defects of KerasTuner 1.4.8 that are mended by importing `keras_fuzzyhess.tuner`.
 
-Both are in `keras_tuner.Oracle`, the base of all oracles, where no `HyperModel` and
-no search space can reach them; so they are mended there, once, here:
+They are in its oracles, where no `HyperModel` and no search space can reach them; so
+they are mended there, once, here:
 
 - `seed=0` is taken for no seed (`seed or random`), so that a search with it never
   repeats. This holds for every oracle of the process.
@@ -9,10 +9,12 @@ no search space can reach them; so they are mended there, once, here:
   A search over a rule base begins with the defaults, that is, with the rule base
   itself: so that the search can only improve, and its scores have something to be
   compared with. Other searches are left alone. (`GridSearch` does so by itself.)
+- `GridSearch` does not save where it is in its grid, and a search that is resumed dies
+  with a `KeyError`.
 
 The other traps of KerasTuner are worked around where they arise: `origin` (a changed
 space on resume), `stick_breaking` (order of breakpoints), `hyper_model` (diverged runs,
-the best epoch, Hyperband's lost optimizer state).
+the best epoch, Hyperband's lost optimizer state), `clean_search` (failures in a row).
 """
 
 import functools
@@ -29,6 +31,9 @@ def apply() -> None:
     if not hasattr(oracle.__init__, "__wrapped__"):
         oracle.__init__ = _with_seed_zero(oracle.__init__)
         oracle._random_values = _beginning_with_defaults(oracle._random_values)
+        grid = keras_tuner.oracles.GridSearchOracle
+        grid.get_state = _saving_position(grid.get_state)
+        grid.set_state = _restoring_position(grid.set_state)
 
 
 def _with_seed_zero(init: Any) -> Any:
@@ -49,6 +54,34 @@ def _beginning_with_defaults(random_values: Any) -> Any:
         return default_values(self.get_space())
 
     return _random_values
+
+
+def _saving_position(get_state: Any) -> Any:
+    @functools.wraps(get_state)
+    def get_state_with_position(self):
+        order = self._ordered_ids
+        ids = []
+        index = 0 if order._memory else None
+        while index is not None:
+            ids.append(order._memory[index])
+            index = order._next_index[index]
+        return get_state(self) | {
+            "ordered_ids": ids,
+            "populate_next": list(self._populate_next),
+        }
+
+    return get_state_with_position
+
+
+def _restoring_position(set_state: Any) -> Any:
+    @functools.wraps(set_state)
+    def set_state_with_position(self, state):
+        set_state(self, state)
+        for trial_id in state["ordered_ids"]:
+            self._ordered_ids.insert(trial_id)
+        self._populate_next = state["populate_next"]
+
+    return set_state_with_position
 
 
 def is_over_rule_base(space: keras_tuner.HyperParameters) -> bool:

@@ -18,9 +18,9 @@ TUNERS = {
     "RandomSearch": (keras_tuner.RandomSearch, {"max_trials": 5}),
     "BayesianOptimization": (
         keras_tuner.BayesianOptimization,
-        {"max_trials": 5, "num_initial_points": 3},
+        {"max_trials": 5, "num_initial_points": 4},
     ),
-    "Hyperband": (keras_tuner.Hyperband, {"max_epochs": 4, "factor": 2}),
+    "Hyperband": (keras_tuner.Hyperband, {"max_epochs": 3, "factor": 3}),
     "GridSearch": (keras_tuner.GridSearch, {"max_trials": 5}),
     "TPE": (TPE, {"max_trials": 5, "num_initial_points": 3}),
 }

@@ -58,22 +58,12 @@ def test_search_ends_resumes_and_repeats(name, tmp_path):
     resumed = search(tuner(name, tmp_path / "killed"))
     after = scores(resumed)
     assert kept.items() <= after.items()  # no finished trial is lost or trained again
+    assert list(after) == list(scores(whole))
     if name == "BayesianOptimization":
-        # Its random state is not saved, so that later suggestions differ.
-        assert list(after) == list(scores(whole))
-    else:
-        assert after == scores(whole)
-        assert best_rule_base(resumed) == best_rule_base(whole)
-
-
-@pytest.mark.slow
-def test_bayesian_search_repeats(tmp_path):
-    """The others repeat even when killed, see above."""
-    first, second = (
-        search(tuner("BayesianOptimization", tmp_path / run)) for run in "ab"
-    )
-    assert scores(first) == scores(second)
-    assert best_rule_base(first) == best_rule_base(second)
+        # Its random state is not saved, so that suggestions after a kill differ.
+        resumed = search(tuner(name, tmp_path / "again"))
+    assert scores(resumed) == scores(whole)
+    assert best_rule_base(resumed) == best_rule_base(whole)
 
 
 @every_tuner
@@ -103,6 +93,8 @@ def test_searches_over_something_else_begin_as_ever(tmp_path):
 
 
 @pytest.mark.slow
+# The Gaussian process finds no length that suits a step in its data.
+@pytest.mark.filterwarnings("ignore:The optimal value found for dimension")
 def test_bayesian_search_keeps_away_from_where_runs_diverge(tmp_path):
     """40 % of the space overflows; at most 15 % of the later points may lie there."""
 
