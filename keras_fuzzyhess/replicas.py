@@ -1,5 +1,6 @@
-"""One step on several replicas: sums over them, and a branch that all take together."""
+"""One step on several replicas: sums over them, and branches that all take together."""
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -19,45 +20,72 @@ def all_reduce_sum(tensors):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
-def cond_in_every_replica(predicate: tf.Tensor, branch: Callable[[], None]) -> None:
-    """Runs `branch` in every replica if `predicate` holds, as one `tf.cond`.
+def sums_in_own_branch() -> bool:
+    """Whether a replica may sum over replicas inside a `tf.cond` of its own.
 
-    Inside a `tf.cond` of its own a replica could not sum over replicas; hence one
-    `tf.cond` around all of them, as in Keras's `LossScaleOptimizer`.
+    Under `MirroredStrategy` and `MultiWorkerMirroredStrategy` it may not, unless XLA
+    compiles the step for GPUs: replicas are threads there, which meet outside of
+    every branch only.
+
+    Example:
+
+    >>> sums_in_own_branch()
+    True
+    """
+    threads = (
+        tf.distribute.MirroredStrategy,
+        tf.distribute.MultiWorkerMirroredStrategy,
+    )
+    return (
+        tf.__internal__.distribute.strategy_supports_no_merge_call()
+        or not isinstance(tf.distribute.get_strategy(), threads)
+    )
+
+
+def cond_in_every_replica(
+    predicate: tf.Tensor, then: Callable[[], None], otherwise: Callable[[], None]
+) -> None:
+    """Runs one of two branches in every replica, as one `tf.cond`.
+
+    Where replicas cannot sum inside a `tf.cond` of their own, there is one `tf.cond`
+    around all of them, as in Keras's `LossScaleOptimizer`. Calls may be nested.
 
     Args:
         predicate: Scalar boolean tensor, the same in all replicas.
-        branch: Callable without arguments and result that acts by assigning
-            variables; each replica gives its own.
+        then: Callable without arguments and result that acts by assigning variables;
+            each replica gives its own.
+        otherwise: The same, for where `predicate` does not hold.
 
     Example:
 
     >>> count = tf.Variable(0)
-    >>> cond_in_every_replica(tf.constant(True), lambda: count.assign_add(1))
-    >>> cond_in_every_replica(tf.constant(False), lambda: count.assign_add(1))
+    >>> up, down = lambda: count.assign_add(1), lambda: count.assign_sub(10)
+    >>> cond_in_every_replica(tf.constant(True), up, down)
+    >>> cond_in_every_replica(tf.constant(False), up, down)
     >>> int(count)
-    1
+    -9
     """
 
-    def cond(predicate, branch):
-        def run():
-            branch()
-            return tf.constant(True)
+    def cond(predicate, *branches):
+        tf.cond(predicate, *(functools.partial(_run, branch) for branch in branches))
 
-        tf.cond(predicate, run, lambda: tf.constant(False))
-
-    def across_replicas(strategy, predicate, branch):
-        def branch_of_all():
-            strategy.extended.call_for_each_replica(
-                lambda own_branch: own_branch(), args=(branch,)
-            )
-
+    def across_replicas(strategy, predicate, *branches):
+        in_each = strategy.extended.call_for_each_replica
         # All replicas hold the same predicate; the first one's serves.
-        cond(strategy.experimental_local_results(predicate)[0], branch_of_all)
+        cond(
+            strategy.experimental_local_results(predicate)[0],
+            *(functools.partial(in_each, _run, (branch,)) for branch in branches),
+        )
 
-    if tf.__internal__.distribute.strategy_supports_no_merge_call():
-        cond(predicate, branch)
+    if sums_in_own_branch():
+        cond(predicate, then, otherwise)
     else:
         tf.distribute.get_replica_context().merge_call(
-            across_replicas, args=(predicate, branch)
+            across_replicas, args=(predicate, then, otherwise)
         )
+
+
+def _run(branch: Callable[[], None]) -> tf.Tensor:
+    """Runs a branch; what a `tf.cond` returns must be a tensor."""
+    branch()
+    return tf.constant(True)

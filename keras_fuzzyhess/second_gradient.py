@@ -5,6 +5,7 @@ second gradient come from, on one replica or several, in `fit`, in a custom loop
 in eager code. What is measured and what is done with it is in `optimizer.py`.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 
@@ -226,12 +227,11 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
             due = due & tf.equal((self._iterations.value + 1) % steps, 0)
+        take_probe = functools.partial(self.probe, gradients_at, grads, variables)
         if due is True:
-            self.probe(gradients_at, grads, variables)
+            take_probe()
         else:
-            cond_in_every_replica(
-                due, lambda: self.probe(gradients_at, grads, variables)
-            )
+            cond_in_every_replica(due, take_probe, _nothing)
         super()._backend_apply_gradients(grads, trainable_variables)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate) -> None:
@@ -254,6 +254,11 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""
+
+
+def _nothing() -> None:
+    """A branch in which nothing is to be done."""
+    return None  # AutoGraph cannot convert a function that has a docstring alone
 
 
 def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:
