@@ -20,16 +20,16 @@ def all_reduce_sum(tensors):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
-def sums_in_own_branch() -> bool:
-    """Whether a replica may sum over replicas inside a `tf.cond` of its own.
+def meet_in_own_branch() -> bool:
+    """Whether replicas may meet, to sum, inside a `tf.cond` of their own.
 
-    Under `MirroredStrategy` and `MultiWorkerMirroredStrategy` it may not, unless XLA
+    Under `MirroredStrategy` and `MultiWorkerMirroredStrategy` they may not, unless XLA
     compiles the step for GPUs: replicas are threads there, which meet outside of
     every branch only.
 
     Example:
 
-    >>> sums_in_own_branch()
+    >>> meet_in_own_branch()
     True
     """
     threads = (
@@ -40,6 +40,29 @@ def sums_in_own_branch() -> bool:
         tf.__internal__.distribute.strategy_supports_no_merge_call()
         or not isinstance(tf.distribute.get_strategy(), threads)
     )
+
+
+def refuse_meeting_in_own_branch(**settings: int | bool | None) -> None:
+    """Refuses settings of an optimizer with which Keras makes replicas meet there.
+
+    Keras's own optimizers fail with them as well, while the step is traced.
+
+    Args:
+        **settings: Values by name; what is false or None is not used.
+
+    Raises:
+        ValueError: if one is used where replicas cannot meet in a branch.
+    """
+    for name, value in settings.items():
+        if value and not meet_in_own_branch():
+            raise ValueError(
+                f"`{name}` must be left out under "
+                f"{type(tf.distribute.get_strategy()).__name__}, whose replicas cannot "
+                "sum gradients or update weights inside a `tf.cond`. "
+                f"Received: {name}={value}. Take larger batches instead of "
+                "accumulating gradients, and let `fit` take over the averages of "
+                "`use_ema` at its end; or train on one device without a strategy."
+            )
 
 
 def cond_in_every_replica(
@@ -77,7 +100,7 @@ def cond_in_every_replica(
             *(functools.partial(in_each, _run, (branch,)) for branch in branches),
         )
 
-    if sums_in_own_branch():
+    if meet_in_own_branch():
         cond(predicate, then, otherwise)
     else:
         tf.distribute.get_replica_context().merge_call(

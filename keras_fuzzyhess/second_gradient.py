@@ -14,7 +14,11 @@ import tensorflow as tf
 
 from keras_fuzzyhess.closure import ClosureGradients
 from keras_fuzzyhess.replay import GradientReplay
-from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
+from keras_fuzzyhess.replicas import (
+    all_reduce_sum,
+    cond_in_every_replica,
+    refuse_meeting_in_own_branch,
+)
 from keras_fuzzyhess.step_length import root_mean_square
 
 GradientsAt = Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]
@@ -163,11 +167,17 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             trainable_variables: List of weights; may be left out once built.
 
         Raises:
-            ValueError: if `scale_loss` was not called with the loss of this step, or
-                if the gradients are not part of a traced function.
+            ValueError: if `scale_loss` was not called with the loss of this step, if
+                the gradients are not part of a traced function, or under
+                `MirroredStrategy` or `MultiWorkerMirroredStrategy` with
+                `gradient_accumulation_steps` or `ema_overwrite_frequency`.
         """
         grads = [None if g is None else tf.convert_to_tensor(g) for g in grads]
         try:
+            refuse_meeting_in_own_branch(
+                gradient_accumulation_steps=self.gradient_accumulation_steps,
+                ema_overwrite_frequency=self.use_ema and self.ema_overwrite_frequency,
+            )
             self._refuse_incomplete(grads)
             super().apply(grads, trainable_variables)
         finally:
