@@ -17,7 +17,9 @@ import tensorflow as tf
 from keras_fuzzyhess.graph_path import find_path
 
 # Attributes that tie an operation to its place in the original graph.
-_PLACEMENT_ATTRIBUTES = frozenset({"_class", "_output_shapes", "_xla_inferred_shapes"})
+_PLACEMENT_ATTRIBUTES = frozenset(
+    {"_class", "_output_shapes", "_tpu_replicate", "_xla_inferred_shapes"}
+)
 
 
 class GradientReplay:
