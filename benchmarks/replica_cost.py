@@ -3,8 +3,8 @@
 Traces one training step of the quickstart's network on two replicas and counts the
 collective operations that every kind of step runs, and the numbers that they sum: so
 many per weight, and so many more. The bytes are then told for EfficientNet-B3 in
-float32, and what each accelerator sends by a ring of 8 and of 256: `2 (N - 1) / N` times
-the bytes that are summed.
+float32, and what each accelerator sends by a ring of 8 and of 256, which is
+`2 (N - 1) / N` times the bytes that are summed.
 
     python benchmarks/replica_cost.py
 """
