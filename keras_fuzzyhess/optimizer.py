@@ -210,12 +210,9 @@ class FuzzyHess(FuzzyControlledOptimizer):
             self.average_curvature([sample**2 for sample in samples], variables)
 
         def take_length():
-            slopes = all_reduce_sum(
-                [
-                    step_length.inner_product(gradients, direction),
-                    step_length.inner_product(shifted_gradients, direction),
-                ]
-            )
+            pair = (gradients, shifted_gradients)
+            slopes = [step_length.inner_product(g, direction) for g in pair]
+            slopes = all_reduce_sum(slopes)
             self._longest.assign(TRUST_FACTOR * tf.maximum(last_length, first))
             self._average_parabola(
                 *step_length.slope_and_curvature(*slopes, distance, last_length)
