@@ -4,7 +4,7 @@ And whether that part can be seen whole and repeated without doing harm: everyth
 that could make a second evaluation measure something else is refused here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import tensorflow as tf
 from tensorflow.core.framework.node_def_pb2 import NodeDef
@@ -87,9 +87,11 @@ def find_path(
             "The loss and all gradients must come from one traced function. "
             f"Received: tensors of several graphs. {_REMEDY}"
         )
-    ancestors = _ancestors(targets)
+    captured = [graph.capture(v.handle) for v in variables]
+    # On a TPU a handle is an operation whose inputs are the copies of all replicas.
+    ancestors = _ancestors(targets, until={handle.op for handle in captured})
     _refuse_hidden(graph, ancestors, variables)
-    handles = {graph.capture(v.handle).ref() for v in variables}
+    handles = {handle.ref() for handle in captured}
     reached = set(handles)
     used: set = set()
     path = []
@@ -174,15 +176,18 @@ def _refuse_side_effects(op: tf.Operation) -> None:
             )
 
 
-def _ancestors(tensors: Iterable[tf.Tensor]) -> set[tf.Operation]:
-    """All operations that the tensors depend on through data."""
+def _ancestors(
+    tensors: Iterable[tf.Tensor], until: Set[tf.Operation] = frozenset()
+) -> set[tf.Operation]:
+    """All operations that the tensors depend on through data, or as far as `until`."""
     found: set[tf.Operation] = set()
     stack = [tensor.op for tensor in tensors]
     while stack:
         op = stack.pop()
         if op not in found:
             found.add(op)
-            stack.extend(tensor.op for tensor in op.inputs)
+            if op not in until:
+                stack.extend(tensor.op for tensor in op.inputs)
     return found
 
 

@@ -17,7 +17,7 @@ from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.probe_schedule import probe_schedule
-from keras_fuzzyhess.replicas import all_reduce_sum
+from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
 from keras_fuzzyhess.second_gradient import GradientsAt
 
@@ -201,24 +201,24 @@ class FuzzyHess(FuzzyControlledOptimizer):
             for z, u in zip(signs, direction, strict=True)
         ]
         shifted_gradients, _ = gradients_at(shifts)
-        gradients = all_reduce_sum(gradients)
-        shifted_gradients = all_reduce_sum(shifted_gradients)
 
+        # Each sums over replicas only what it needs: one number for each weight, or
+        # two numbers.
         def take_curvature():
-            samples = curvature.diagonal_sample(gradients, shifted_gradients, shifts)
+            changes = curvature.gradient_change(gradients, shifted_gradients)
+            samples = curvature.diagonal_sample(all_reduce_sum(changes), shifts)
             self.average_curvature([sample**2 for sample in samples], variables)
-            return tf.constant(True)
 
         def take_length():
+            pair = (gradients, shifted_gradients)
+            slopes = [step_length.inner_product(g, direction) for g in pair]
+            slopes = all_reduce_sum(slopes)
             self._longest.assign(TRUST_FACTOR * tf.maximum(last_length, first))
             self._average_parabola(
-                *step_length.slope_and_curvature(
-                    gradients, shifted_gradients, direction, distance, last_length
-                )
+                *step_length.slope_and_curvature(*slopes, distance, last_length)
             )
-            return tf.constant(True)
 
-        tf.cond(is_curvature, take_curvature, take_length)
+        cond_in_every_replica(is_curvature, take_curvature, take_length)
         self._probes.assign_add(1)
 
     def _average_parabola(self, slope: tf.Tensor, kappa: tf.Tensor) -> None:

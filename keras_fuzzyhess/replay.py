@@ -10,14 +10,16 @@ no gradient depends on (BatchNorm's moving statistics, metrics) is not repeated.
 This file and `graph_path.py` are the only ones that know TensorFlow graphs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from keras_fuzzyhess.graph_path import find_path
 
 # Attributes that tie an operation to its place in the original graph.
-_PLACEMENT_ATTRIBUTES = frozenset({"_class", "_output_shapes", "_xla_inferred_shapes"})
+_PLACEMENT_ATTRIBUTES = frozenset(
+    {"_class", "_output_shapes", "_tpu_replicate", "_xla_inferred_shapes"}
+)
 
 
 class GradientReplay:
@@ -135,7 +137,7 @@ class GradientReplay:
         for op in self._path:
             handle = op.inputs[0].ref()
             if op.type == "ReadVariableOp" and handle in shifted:
-                outputs: Iterable[tf.Tensor] = [shifted[handle]]
+                outputs = [shifted[handle]]
             elif op.type == "ResourceGather" and handle in shifted:
                 indices = op.inputs[1]
                 outputs = [
@@ -148,7 +150,7 @@ class GradientReplay:
             else:
                 reads = any(tensor.dtype == tf.resource for tensor in op.inputs)
                 clone = _clone(op, graph, clones, [shift_all] if reads else [])
-                outputs = clone.outputs
+                outputs = list(clone.outputs)
                 if reads:
                     readers.append(clone)
             for original, new in zip(op.outputs, outputs, strict=True):

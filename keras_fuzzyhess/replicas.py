@@ -1,5 +1,6 @@
-"""One step on several replicas: sums over them, and a branch that all take together."""
+"""One step on several replicas: sums over them, and branches that all take together."""
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -19,45 +20,95 @@ def all_reduce_sum(tensors):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
-def cond_in_every_replica(predicate: tf.Tensor, branch: Callable[[], None]) -> None:
-    """Runs `branch` in every replica if `predicate` holds, as one `tf.cond`.
+def meet_in_own_branch() -> bool:
+    """Whether replicas may meet, to sum, inside a `tf.cond` of their own.
 
-    Inside a `tf.cond` of its own a replica could not sum over replicas; hence one
-    `tf.cond` around all of them, as in Keras's `LossScaleOptimizer`.
+    Under `MirroredStrategy` and `MultiWorkerMirroredStrategy` they may not, unless XLA
+    compiles the step for GPUs: replicas are threads there, which meet outside of
+    every branch only.
+
+    Example:
+
+    >>> meet_in_own_branch()
+    True
+    """
+    threads = (
+        tf.distribute.MirroredStrategy,
+        tf.distribute.MultiWorkerMirroredStrategy,
+    )
+    return (
+        tf.__internal__.distribute.strategy_supports_no_merge_call()
+        or not isinstance(tf.distribute.get_strategy(), threads)
+    )
+
+
+def refuse_meeting_in_own_branch(**settings: int | bool | None) -> None:
+    """Refuses settings of an optimizer with which Keras makes replicas meet there.
+
+    Keras's own optimizers fail with them as well, while the step is traced.
+
+    Args:
+        **settings: Values by name; what is false or None is not used.
+
+    Raises:
+        ValueError: if one is used where replicas cannot meet in a branch.
+    """
+    for name, value in settings.items():
+        if value and not meet_in_own_branch():
+            raise ValueError(
+                f"`{name}` must be left out under "
+                f"{type(tf.distribute.get_strategy()).__name__}, whose replicas cannot "
+                "sum gradients or update weights inside a `tf.cond`. "
+                f"Received: {name}={value}. Take larger batches instead of "
+                "accumulating gradients, and let `fit` take over the averages of "
+                "`use_ema` at its end; or train on one device without a strategy."
+            )
+
+
+def cond_in_every_replica(
+    predicate: tf.Tensor, then: Callable[[], None], otherwise: Callable[[], None]
+) -> None:
+    """Runs one of two branches in every replica, as one `tf.cond`.
+
+    Where replicas cannot sum inside a `tf.cond` of their own, there is one `tf.cond`
+    around all of them, as in Keras's `LossScaleOptimizer`. Calls may be nested.
 
     Args:
         predicate: Scalar boolean tensor, the same in all replicas.
-        branch: Callable without arguments and result that acts by assigning
-            variables; each replica gives its own.
+        then: Callable without arguments and result that acts by assigning variables;
+            each replica gives its own.
+        otherwise: The same, for where `predicate` does not hold.
 
     Example:
 
     >>> count = tf.Variable(0)
-    >>> cond_in_every_replica(tf.constant(True), lambda: count.assign_add(1))
-    >>> cond_in_every_replica(tf.constant(False), lambda: count.assign_add(1))
+    >>> up, down = lambda: count.assign_add(1), lambda: count.assign_sub(10)
+    >>> cond_in_every_replica(tf.constant(True), up, down)
+    >>> cond_in_every_replica(tf.constant(False), up, down)
     >>> int(count)
-    1
+    -9
     """
 
-    def cond(predicate, branch):
-        def run():
-            branch()
-            return tf.constant(True)
+    def cond(predicate, *branches):
+        tf.cond(predicate, *(functools.partial(_run, branch) for branch in branches))
 
-        tf.cond(predicate, run, lambda: tf.constant(False))
-
-    def across_replicas(strategy, predicate, branch):
-        def branch_of_all():
-            strategy.extended.call_for_each_replica(
-                lambda own_branch: own_branch(), args=(branch,)
-            )
-
+    def across_replicas(strategy, predicate, *branches):
+        in_each = strategy.extended.call_for_each_replica
         # All replicas hold the same predicate; the first one's serves.
-        cond(strategy.experimental_local_results(predicate)[0], branch_of_all)
+        cond(
+            strategy.experimental_local_results(predicate)[0],
+            *(functools.partial(in_each, _run, (branch,)) for branch in branches),
+        )
 
-    if tf.__internal__.distribute.strategy_supports_no_merge_call():
-        cond(predicate, branch)
+    if meet_in_own_branch():
+        cond(predicate, then, otherwise)
     else:
         tf.distribute.get_replica_context().merge_call(
-            across_replicas, args=(predicate, branch)
+            across_replicas, args=(predicate, then, otherwise)
         )
+
+
+def _run(branch: Callable[[], None]) -> tf.Tensor:
+    """Runs a branch; what a `tf.cond` returns must be a tensor."""
+    branch()
+    return tf.constant(True)

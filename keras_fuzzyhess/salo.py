@@ -104,9 +104,8 @@ class SALO(FuzzyControlledOptimizer):
             tf.fill(v.shape, tf.cast(self.probe_radius, v.dtype)) for v in variables
         ]
         shifted_gradients, _ = gradients_at(shifts)
-        samples = curvature.diagonal_sample(
-            all_reduce_sum(gradients), all_reduce_sum(shifted_gradients), shifts
-        )
+        changes = curvature.gradient_change(gradients, shifted_gradients)
+        samples = curvature.diagonal_sample(all_reduce_sum(changes), shifts)
         self.average_curvature(samples, variables)
         self._probes.assign_add(1)
 

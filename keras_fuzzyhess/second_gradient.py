@@ -5,6 +5,7 @@ second gradient come from, on one replica or several, in `fit`, in a custom loop
 in eager code. What is measured and what is done with it is in `optimizer.py`.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,7 +14,11 @@ import tensorflow as tf
 
 from keras_fuzzyhess.closure import ClosureGradients
 from keras_fuzzyhess.replay import GradientReplay
-from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
+from keras_fuzzyhess.replicas import (
+    all_reduce_sum,
+    cond_in_every_replica,
+    refuse_meeting_in_own_branch,
+)
 from keras_fuzzyhess.step_length import root_mean_square
 
 GradientsAt = Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]
@@ -162,11 +167,17 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             trainable_variables: List of weights; may be left out once built.
 
         Raises:
-            ValueError: if `scale_loss` was not called with the loss of this step, or
-                if the gradients are not part of a traced function.
+            ValueError: if `scale_loss` was not called with the loss of this step, if
+                the gradients are not part of a traced function, or under
+                `MirroredStrategy` or `MultiWorkerMirroredStrategy` with
+                `gradient_accumulation_steps` or `ema_overwrite_frequency`.
         """
         grads = [None if g is None else tf.convert_to_tensor(g) for g in grads]
         try:
+            refuse_meeting_in_own_branch(
+                gradient_accumulation_steps=self.gradient_accumulation_steps,
+                ema_overwrite_frequency=self.use_ema and self.ema_overwrite_frequency,
+            )
             self._refuse_incomplete(grads)
             super().apply(grads, trainable_variables)
         finally:
@@ -226,12 +237,11 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
             due = due & tf.equal((self._iterations.value + 1) % steps, 0)
+        take_probe = functools.partial(self.probe, gradients_at, grads, variables)
         if due is True:
-            self.probe(gradients_at, grads, variables)
+            take_probe()
         else:
-            cond_in_every_replica(
-                due, lambda: self.probe(gradients_at, grads, variables)
-            )
+            cond_in_every_replica(due, take_probe, _nothing)
         super()._backend_apply_gradients(grads, trainable_variables)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate) -> None:
@@ -254,6 +264,11 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""
+
+
+def _nothing() -> None:
+    """A branch in which nothing is to be done."""
+    return None  # AutoGraph cannot convert a function that has a docstring alone
 
 
 def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:

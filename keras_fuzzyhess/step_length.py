@@ -59,38 +59,34 @@ def length_of_shift(direction: Sequence[tf.Tensor], radius: float) -> tf.Tensor:
 
 
 def slope_and_curvature(
-    gradients: Sequence[tf.Tensor],
-    shifted_gradients: Sequence[tf.Tensor],
-    direction: Sequence[tf.Tensor],
+    slope: tf.Tensor,
+    shifted_slope: tf.Tensor,
     distance: tf.Tensor,
     last_length: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The parabola along the direction of the step before.
+    """The parabola along the direction `u` of the step before.
 
     Args:
-        gradients: Gradients `g` at `w`, on a minibatch that the direction has not
-            seen (with one that it has, the slope is biased upwards).
-        shifted_gradients: Gradients at `w - distance u`.
-        direction: Direction `u` of the step before.
+        slope: Scalar `g . u` with the gradient at `w`, on a minibatch that the
+            direction has not seen (with one that it has, the slope is biased upwards).
+        shifted_slope: Scalar `g . u` with the gradient at `w - distance u`.
         distance: Scalar, how far along `-u` the second gradient was taken.
         last_length: Scalar, how far along `-u` the step before went.
 
     Returns:
         Tuple of two scalars: the slope `s = g . u + last_length kappa`, which is the
         slope at the point where the step before began, and the curvature
-        `kappa = |u . (g - g_shifted)| / distance` (0 where the distance is 0).
+        `kappa = |slope - shifted_slope| / distance` (0 where the distance is 0).
 
     Example:
 
-    >>> w, h = tf.constant([1.0, 1.0]), tf.constant([2.0, 4.0])
-    >>> u, far = tf.constant([1.0, 0.0]), tf.constant(0.5)
-    >>> s, kappa = slope_and_curvature([h * w], [h * (w - far * u)], [u], far, 0.0)
+    >>> w, h = tf.constant(1.0), tf.constant(2.0)
+    >>> u, far = tf.constant(1.0), tf.constant(0.5)
+    >>> s, kappa = slope_and_curvature(h * w * u, h * (w - far * u) * u, far, 0.0)
     >>> float(s), float(kappa)
     (2.0, 2.0)
     """
-    slope = inner_product(gradients, direction)
-    change = slope - inner_product(shifted_gradients, direction)
-    curvature = tf.math.divide_no_nan(tf.abs(change), distance)
+    curvature = tf.math.divide_no_nan(tf.abs(slope - shifted_slope), distance)
     return slope + last_length * curvature, curvature
 
 

@@ -1,7 +1,5 @@
 """One table: every mode in every situation learns, keeps dtypes and state."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -128,29 +126,3 @@ def test_continues_after_checkpoint(mode, digits, tmp_path):
     model.fit(x[320:640], y[320:640], batch_size=32, shuffle=False, verbose=0)
     for a, b in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-@every_mode
-def test_two_replicas_equal_one(mode, two_replicas, digits):
-    """The same global batch on one replica and on two: the same weights."""
-    x, y = digits
-
-    # In float64, lest the two orders of summation drift apart step by step.
-    keras.config.set_dtype_policy("float64")
-
-    def trained(scope):
-        keras.utils.set_random_seed(0)
-        with scope:
-            model = classifier()
-            model.compile(MODES[mode](), networks.cross_entropy, jit_compile=False)
-        batches = tf.data.Dataset.from_tensor_slices((x[:640], y[:640])).batch(32)
-        model.fit(batches, verbose=0, shuffle=False)
-        return model
-
-    one, two = trained(contextlib.nullcontext()), trained(two_replicas.scope())
-    assert one.optimizer.diagnostics["probes"] == two.optimizer.diagnostics["probes"]
-    for a, b in zip(one.trainable_variables, two.trainable_variables, strict=True):
-        replicas = [v.numpy() for v in b.value.values]
-        np.testing.assert_array_equal(replicas[0], replicas[1])
-        scale = np.abs(a.numpy()).max()
-        np.testing.assert_allclose(replicas[0], a.numpy(), rtol=0, atol=1e-5 * scale)

@@ -22,7 +22,10 @@ def test_length_is_the_exact_line_minimum():
     taken, distance = tf.constant(0.4), tf.constant(0.3)
     now = w - taken * u
     slope, kappa = slope_and_curvature(
-        [gradient(now)], [gradient(now - distance * u)], [u], distance, taken
+        tf.tensordot(gradient(now), u, 1),
+        tf.tensordot(gradient(now - distance * u), u, 1),
+        distance,
+        taken,
     )
     u_h_u = np.dot(u, gradient(u))
     np.testing.assert_allclose(slope, np.dot(gradient(w), u), rtol=1e-5)
@@ -32,10 +35,9 @@ def test_length_is_the_exact_line_minimum():
 
 
 def test_negative_curvature_counts_by_its_size():
-    u = tf.constant([1.0, 1.0])
-    _, kappa = slope_and_curvature(
-        [-u], [-u + 0.1 * u], [u], tf.constant(0.1), tf.constant(0.0)
-    )
+    """Here the slope rises on the way down."""
+    slope, shifted_slope, distance = tf.constant([1.0, 1.1, 0.1])
+    _, kappa = slope_and_curvature(slope, shifted_slope, distance, tf.constant(0.0))
     assert float(kappa) > 0
 
 
@@ -47,8 +49,8 @@ def test_length_of_shift_gives_the_radius():
 
 
 def test_nothing_measured_gives_no_step():
-    zero = [tf.zeros(2)]
-    distance = length_of_shift(zero, 0.01)
+    distance = length_of_shift([tf.zeros(2)], 0.01)
     assert float(distance) == 0.0
-    slope, kappa = slope_and_curvature(zero, zero, zero, distance, tf.constant(0.0))
+    zero = tf.constant(0.0)
+    slope, kappa = slope_and_curvature(zero, zero, distance, zero)
     assert float(line_minimum(slope, kappa)) == 0.0
