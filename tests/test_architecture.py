@@ -65,8 +65,29 @@ def test_only_the_replay_imports_the_internals_of_tensorflow():
         assert not inside or path.stem == "graph_path", f"{path.name}: {inside}"
 
 
+OUTSIDE = [
+    path
+    for folder in ("tuner", "examples", "benchmarks")
+    for path in sorted((PACKAGE.parent / folder).glob("*.py"))
+]
+
+
+def test_what_is_outside_uses_public_names():
+    """And, in the tuner, the checks of arguments and the import of matplotlib."""
+    public = {"", ".fuzzy", ".plots", ".tuner"}
+    shared = {".arguments", ".plot_parts"}
+    for path in OUTSIDE:
+        allowed = public | (shared if path.parent.name == "tuner" else set())
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = getattr(node, "module", None) or ""
+            if module.split(".")[0] == "keras_fuzzyhess":
+                inside = module.removeprefix("keras_fuzzyhess")
+                inside = "" if not inside else f".{inside.split('.')[1]}"
+                assert inside in allowed, f"{path}: {module}"
+
+
 def test_files_are_short():
-    for path in PACKAGE.rglob("*.py"):
+    for path in [*PACKAGE.rglob("*.py"), *OUTSIDE]:
         assert len(path.read_text().splitlines()) <= 300, path
 
 
