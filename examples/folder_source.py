@@ -47,7 +47,7 @@ def open_folder(folder: Path, name: str) -> ImageSource:
         images = images.shard(context.num_input_pipelines, context.input_pipeline_id)
         if seed is not None:
             images = images.shuffle(len(paths), seed=seed)
-        return images.map(lambda path, label: (tf.io.read_file(path), label))
+        return images.map(lambda path, label: (read_image(path), label))
 
     return ImageSource(
         name=name,
@@ -56,6 +56,15 @@ def open_folder(folder: Path, name: str) -> ImageSource:
         validation_images=len(splits[False][0]),
         encoded=encoded,
     )
+
+
+def read_image(path: tf.Tensor) -> tf.Tensor:
+    """The bytes of a file; fails with its name if it is none of `IMAGE_FILES`."""
+    content = tf.io.read_file(path)
+    known = tf.io.is_jpeg(content) | (tf.strings.substr(content, 0, 4) == b"\x89PNG")
+    message = ["No JPEG or PNG file; remove it or replace it:", path]
+    with tf.control_dependencies([tf.debugging.Assert(known, message)]):
+        return tf.identity(content)
 
 
 def list_images(folder: Path, at_least: int = 1) -> dict[str, list[str]]:

@@ -59,6 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--strategy", choices=STRATEGIES, default="auto")
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--jit-compile", action="store_true", help="compile the step with XLA")
+    add("--deterministic", action="store_true", help="the same bits again; slower")
     add("--output", type=Path, default=Path("results"))
     add("--compare", type=Path, nargs="+", metavar="JSON", help="results of runs")
     parsed = parser.parse_args(arguments)
@@ -112,6 +113,8 @@ def compiled_model(arguments, classes: int, steps: int) -> keras.Model:
 def train(arguments) -> None:
     """One run, from its beginning or from where it was killed."""
     strategy = make_strategy(arguments.strategy)
+    if arguments.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(arguments.seed)
     keras.config.set_dtype_policy(arguments.precision)
     source = imagenet_data.open_source(

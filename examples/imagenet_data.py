@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from folder_source import open_folder
 from image_source import ImageSource
-from imagenet_source import open_mini, prepare_imagenet
+from imagenet_source import incompleteness, open_mini, prepare_imagenet
 from tfds_source import check_name, make_builder, prepare, tfds_source
 from user_error import UserError
 
@@ -51,7 +51,10 @@ def open_source(
     builder = make_builder(name, data_dir)
     if builder.name == "imagenet2012":
         prepare_imagenet(builder, manual_dir or data_dir / "downloads" / "manual")
-    elif not builder.is_prepared():
+        source = tfds_source(builder, name)
+        print(incompleteness(source) or "All of ImageNet is there.")
+        return source
+    if not builder.is_prepared():
         if not download:
             raise UserError(
                 f"The data set {name} must have been prepared in {data_dir}. Received: "

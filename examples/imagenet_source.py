@@ -10,17 +10,32 @@ from mini_imagenet import TRAIN_TAR, VALIDATION_TAR
 from tfds_source import make_builder, prepare, tfds_source
 from user_error import UserError
 
+TRAINING_IMAGES = 1_281_167
+VALIDATION_IMAGES = 50_000
+
 
 def prepare_imagenet(builder, manual_dir: Path) -> None:
     """Prepares `imagenet2012` from its archives, after a look at both."""
-    if builder.is_prepared():
-        return
-    check_archives(manual_dir)
-    prepare(builder, tfds.download.DownloadConfig(manual_dir=manual_dir))
+    if not builder.is_prepared():
+        check_archives(manual_dir)
+        prepare(builder, tfds.download.DownloadConfig(manual_dir=manual_dir))
+
+
+def incompleteness(source: ImageSource) -> str | None:
+    """A sentence if there are fewer or more images than ImageNet has, else None."""
+    found = (source.training_images, source.validation_images)
+    if found == (TRAINING_IMAGES, VALIDATION_IMAGES):
+        return None
+    return (
+        f"This is not all of ImageNet: {found[0]:,} training and {found[1]:,} "
+        f"validation images instead of {TRAINING_IMAGES:,} and {VALIDATION_IMAGES:,}. "
+        "If it should be, an archive is broken inside: check the MD5 sums that "
+        "image-net.org states, remove what was prepared and run the same command again."
+    )
 
 
 def check_archives(folder: Path) -> None:
-    """Whether both archives are there, begin as they must and have their end."""
+    """Whether both archives are there and whole, as far as their headers tell."""
     missing = [n for n in (TRAIN_TAR, VALIDATION_TAR) if not (folder / n).is_file()]
     if missing:
         raise UserError(
@@ -41,24 +56,28 @@ def check_archives(folder: Path) -> None:
 
 
 def archive_problem(path: Path, inside: str) -> str | None:
-    """What is wrong with a tar, found without reading its 138 GB; None if nothing.
+    """What is wrong with a tar, found from its members' headers; None if nothing.
+
+    Python's tarfile takes a broken header for the end, and so would the builder.
 
     Args:
         path: The tar.
-        inside: What the name of its first member must end with.
+        inside: What the names of its members must end with.
     """
     try:
         with tarfile.open(path, "r:") as tar:
-            first = tar.next()
+            names = tar.getnames()
+            end = tar.offset
     except tarfile.ReadError as error:
-        return f"that is no tar archive ({error})"
-    if first is None or not first.name.endswith(inside):
-        found = "nothing" if first is None else first.name
-        return f"that begins with {found} instead of a {inside} file"
+        return f"that is no whole tar archive ({error})"
+    others = [name for name in names if not name.endswith(inside)]
+    if others or not names:
+        return f"with {others[0] if others else 'nothing'} instead of {inside} files"
     with path.open("rb") as file:
-        file.seek(-1024, 2)
-        if any(file.read()):
-            return f"of {path.stat().st_size:,} bytes that ends before the archive does"
+        file.seek(end)
+        mark = file.read(1024)
+    if len(mark) < 1024 or any(mark):
+        return f"that breaks off or is broken after {len(names)} members, at byte {end}"
     return None
 
 

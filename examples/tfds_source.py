@@ -44,9 +44,10 @@ def prepare(builder, download_config) -> None:
     try:
         builder.download_and_prepare(download_config=download_config)
     except Exception as error:
+        says = " ".join(str(error).split())
         raise UserError(
             f"TFDS could not prepare {builder.name} in {builder.data_dir}: "
-            f"{type(error).__name__}: {error}. Nothing half-finished is used; mend the "
+            f"{type(error).__name__}: {says}. Nothing half-finished is used; mend the "
             "cause and run the same command again."
         ) from error
 
