@@ -72,7 +72,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_pa
     resumed = run(data_dir, parts, *settings)
     assert resumed.returncode == 0, resumed.stderr
     assert "Goes on after" in resumed.stdout
-    models = [keras.saving.load_model(path / "final.keras") for path in (whole, parts)]
+    models = [keras.saving.load_model(run / "final.keras") for run in (whole, parts)]
     states = [
         m.get_weights() + [v.numpy() for v in m.optimizer.variables] for m in models
     ]
@@ -107,7 +107,7 @@ def test_an_error_is_a_sentence(tmp_path):
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "imagenet.py: ImageNet needs ILSVRC2012_img_train.tar" in result.stderr
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "o").exists()
 
 
 def test_multiworker_needs_its_cluster(monkeypatch):
