@@ -127,11 +127,12 @@ def train(arguments) -> None:
         # It rewrites a graph as large as EfficientNet's with its probes a little
         # differently in every process, and then sums round differently.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    keras.utils.set_random_seed(arguments.seed)
     keras.config.set_dtype_policy(arguments.precision)
     source = imagenet_data.open_source(
         arguments.data, arguments.data_dir, arguments.manual_dir, arguments.download
     )
+    # Not before: preparing data draws random numbers too.
+    keras.utils.set_random_seed(arguments.seed)
     steps = steps_of_epoch(arguments, source, strategy)
     settings = {
         name: str(value) if isinstance(value, Path) else value
