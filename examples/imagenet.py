@@ -164,14 +164,19 @@ def train(arguments) -> None:
             context,
         )
 
+    # A replica without any image fails, and a TPU needs equal shapes.
+    whole_batches = strategy.num_replicas_in_sync > 1
+    if whole_batches:
+        left_out = source.validation_images % arguments.batch_size
+        print(f"Validation leaves out the last {left_out} images, no whole minibatch")
+
     def validation(context):
-        # A TPU needs every minibatch to have the same shape.
         return imagenet_data.validation_batches(
             source,
             arguments.image_size,
             arguments.batch_size,
             context,
-            drop_remainder=isinstance(strategy, tf.distribute.TPUStrategy),
+            drop_remainder=whole_batches,
         )
 
     pipeline_rate = imagenet_data.images_per_second(
