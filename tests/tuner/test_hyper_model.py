@@ -143,9 +143,7 @@ def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
             with open(tmp_path / "steps", "a") as file:
                 file.write(f"{int(self.model.optimizer.iterations)}\n")
 
-    searching = tuner(
-        "Hyperband", tmp_path, max_epochs=2, max_consecutive_failed_trials=1
-    )
+    searching = tuner("Hyperband", tmp_path, max_epochs=2, factor=2)
     search(searching, callbacks=[Steps()])
     begun_at = [int(line) for line in (tmp_path / "steps").read_text().split()]
     promoted = [
@@ -158,7 +156,7 @@ def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
 
 def test_hyperband_ends_where_all_diverge(tmp_path):
     made = hypermodel(exploding(1.0), loss="mse", optimizer_fn=Diverging)
-    searching = tuner("Hyperband", tmp_path, made, max_epochs=2)
+    searching = tuner("Hyperband", tmp_path, made, max_epochs=2, factor=2)
     search(searching)
     assert len(scores(searching)) == len(searching.oracle.trials) > 2
 

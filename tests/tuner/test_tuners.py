@@ -100,7 +100,6 @@ def test_bayesian_search_keeps_away_from_where_runs_diverge(tmp_path):
 
     def build(hp):
         u = hp.Float("u", 0.0, 1.0, default=0.5)
-        hp.Float("v", 0.0, 1.0, default=0.5)
         return keras.Sequential(
             [
                 keras.Input((64,)),
@@ -117,16 +116,16 @@ def test_bayesian_search_keeps_away_from_where_runs_diverge(tmp_path):
         "BayesianOptimization",
         tmp_path,
         hypermodel,
-        max_trials=30,
-        num_initial_points=10,
+        max_trials=20,
+        num_initial_points=8,
         max_consecutive_failed_trials=1,
     )
     search(searching, epochs=1, batch_size=256)
-    assert len(scores(searching)) == 30
+    assert len(scores(searching)) == 20
     values = [
         trial.hyperparameters.values["u"]
         for _, trial in sorted(searching.oracle.trials.items())
     ]
     diverged = [u > 0.6 for u in values]
-    assert any(diverged[:10])
-    assert sum(diverged[10:]) <= 0.15 * 20
+    assert any(diverged[:8])
+    assert sum(diverged[8:]) <= 0.15 * 12
