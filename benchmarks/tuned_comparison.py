@@ -1,0 +1,216 @@
+"""FuzzyHess untuned beside SALO, SGD, Adam and AdamW, each tuned over 5 learning rates.
+
+The paper's comparison on data that two cores can carry: `mini`, the ImageNet example's
+ten photographs, and Fashion-MNIST (Debian's package `dataset-fashion-mnist`), with the
+example's small convolutional network and recipes. All take equally many gradients,
+probes counted. A learning rate is chosen by the training loss of seed 0; the table
+has three seeds of it. Finished runs are kept as JSON lines, so that the command goes
+on where it was stopped, and prints the table alone when nothing is left to run.
+
+    python benchmarks/tuned_comparison.py [--output benchmarks/results]
+"""
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_fuzzyhess import SALO, FuzzyHess
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+import imagenet_data
+import networks
+import recipes
+
+FACTORS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
+"""Learning rates that are tried, as multiples of the recipe's."""
+
+SEEDS = (0, 1, 2)
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+def fashion_mnist(batch_size, seed):
+    """Endless minibatches and the held-back images."""
+    if not FASHION.exists():
+        sys.exit(
+            f"Fashion-MNIST must be in {FASHION}. Install Debian's package "
+            "dataset-fashion-mnist, or leave it out with --data mini."
+        )
+
+    def read(name, offset):
+        with gzip.open(FASHION / name) as file:
+            return np.frombuffer(file.read(), np.uint8, offset=offset)
+
+    def images(name):
+        return read(name, 16).reshape(-1, 28, 28, 1).astype("float32")
+
+    x, y = images("train-images-idx3-ubyte.gz"), read("train-labels-idx1-ubyte.gz", 8)
+    training = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=seed)
+    held_back = (
+        images("t10k-images-idx3-ubyte.gz"),
+        read("t10k-labels-idx1-ubyte.gz", 8),
+    )
+    return (
+        training.repeat().batch(batch_size),
+        tf.data.Dataset.from_tensor_slices(held_back).batch(1000),
+    )
+
+
+def mini(batch_size, seed):
+    """Endless minibatches of cropped and mirrored photographs, and those held back."""
+    source = imagenet_data.open_source("mini", Path.home() / "tensorflow_datasets")
+    steps = source.training_images // batch_size
+    context = tf.distribute.InputContext()
+    training = imagenet_data.training_batches(
+        source, 48, batch_size, seed, range(10_000), steps, context
+    )
+    return training, imagenet_data.validation_batches(source, 48, batch_size, context)
+
+
+DATA = {
+    # data, shape of an image, size of a minibatch, gradients
+    "mini": (mini, (48, 48, 3), 32, 600),
+    "fashion_mnist": (fashion_mnist, (28, 28, 1), 128, 1500),
+}
+
+
+def planned_steps(name, gradients):
+    """Steps with which an optimizer takes so many gradients."""
+    if name == "salo":
+        return gradients // 2
+    if name == "fuzzyhess":
+        return int((gradients - 5) / 1.2)  # two probes in ten steps, and a few early
+    return gradients
+
+
+def run(data, name, factor, seed):
+    """One training; returns what is kept of it."""
+    load, shape, batch_size, gradients = DATA[data]
+    training, held_back = load(batch_size, seed)
+    keras.utils.set_random_seed(seed)
+    model = networks.small(shape, 10)
+    plan = recipes.Plan(batch_size, planned_steps(name, gradients), seed)
+    learning_rate = factor * recipes.LEARNING_RATES[name](plan)
+    optimizer = recipes.make_optimizer(name, plan, learning_rate)
+    optimizer.build(model.trainable_variables)
+    loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = loss_fn(y, model(x, training=True))
+            scaled = optimizer.scale_loss(loss)
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(scaled, variables), variables)
+        return loss
+
+    start = time.perf_counter()
+    losses = [float(step(x, y)) for x, y in training.take(plan.steps)]
+    seconds = time.perf_counter() - start
+    model.compile(loss=loss_fn, metrics=["accuracy"])
+    validation_loss, accuracy = model.evaluate(held_back, verbose=0)
+    probes = 0
+    if isinstance(optimizer, FuzzyHess | SALO):
+        probes = optimizer.diagnostics["probes"]
+    return {
+        "data": data,
+        "optimizer": name,
+        "factor": factor,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "training_loss": float(np.mean(losses[-plan.steps // 10 :])),
+        "validation_loss": validation_loss,
+        "validation_accuracy": accuracy,
+        "gradient_evaluations": plan.steps + probes,
+        "seconds": seconds,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": f"tensorflow {tf.__version__}, keras {keras.__version__}",
+    }
+
+
+class Results:
+    """Runs as JSON lines; one that is there already is not run again."""
+
+    def __init__(self, path):
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.runs = {self.key(**record): record for record in map(json.loads, lines)}
+
+    @staticmethod
+    def key(data, optimizer, factor, seed, **_):
+        return data, optimizer, round(factor, 6), seed
+
+    def get(self, data, optimizer, factor, seed):
+        key = self.key(data, optimizer, factor, seed)
+        if key not in self.runs:
+            record = run(data, optimizer, factor, seed)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            self.runs[key] = record
+            print(
+                f"{data} {optimizer} {record['learning_rate']:.4g} seed {seed}: "
+                f"{record['training_loss']:.4f}",
+                flush=True,
+            )
+        return self.runs[key]
+
+
+def chosen_factor(results, data, optimizer):
+    """The factor with the lowest training loss; the recipe's own where untuned."""
+    if optimizer == "fuzzyhess":
+        return 1.0
+    losses = {
+        factor: results.get(data, optimizer, factor, 0)["training_loss"]
+        for factor in FACTORS
+    }
+    return min(losses, key=lambda factor: np.nan_to_num(losses[factor], nan=np.inf))
+
+
+def print_table(results, data):
+    print(f"\n{data}, {DATA[data][3]} gradients, mean (range) over {len(SEEDS)} seeds")
+    print("| | learning rate | training loss | validation loss | accuracy | seconds |")
+    print("|---|---|---|---|---|---|")
+    for optimizer in recipes.OPTIMIZERS:
+        factor = chosen_factor(results, data, optimizer)
+        runs = [results.get(data, optimizer, factor, seed) for seed in SEEDS]
+        cells = []
+        for name, digits in (
+            ("training_loss", 4),
+            ("validation_loss", 4),
+            ("validation_accuracy", 4),
+            ("seconds", 1),
+        ):
+            values = [record[name] for record in runs]
+            low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+            cells.append(f"{np.mean(values):.{digits}f} ({low} to {high})")
+        rate = f"{runs[0]['learning_rate']:.4g}"
+        if optimizer == "fuzzyhess":
+            rate += ", untuned"
+        elif factor in (FACTORS[0], FACTORS[-1]):
+            rate += ", at the end of the grid"
+        print(f"| {optimizer} | {rate} | {' | '.join(cells)} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    results = Results(arguments.output / "tuned_comparison.jsonl")
+    for data in arguments.data:
+        print_table(results, data)
+
+
+if __name__ == "__main__":
+    main()
