@@ -1,4 +1,4 @@
-"""EfficientNet on ImageNet with FuzzyHess, SALO, SGD, Adam or AdamW, from one command.
+r"""EfficientNet on ImageNet with FuzzyHess, SALO, SGD, Adam or AdamW, from one command.
 
 With the two archives of ImageNet in a folder, the paper's headline is
 
@@ -39,13 +39,19 @@ WHERE = ("data_dir", "manual_dir", "download", "output", "compare")
 """Arguments that do not decide what is trained."""
 
 
+class Help(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Commands as they are written above, and all defaults."""
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     add = parser.add_argument
-    add("--model", choices=IMAGE_SIZES, default="EfficientNetB3")
-    add("--optimizer", choices=OPTIMIZERS, default="fuzzyhess")
+    add(
+        "--model", choices=IMAGE_SIZES, default="EfficientNetB3", help="what is trained"
+    )
+    add("--optimizer", choices=OPTIMIZERS, default="fuzzyhess", help=" ")
     add("--learning-rate", type=float, help="default: the optimizer's recipe")
     add("--data", default="imagenet2012", help="or mini, folder:PATH, a TFDS name")
     add("--data-dir", type=Path, default=Path.home() / "tensorflow_datasets")
@@ -53,9 +59,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--download", action="store_true", help="let TFDS download what is missing")
     add("--image-size", type=int, help="default: what the model was designed for")
     add("--batch-size", type=int, default=256, help="over all devices")
-    add("--epochs", type=int, default=100)
+    add("--epochs", type=int, default=100, help="of the whole run")
     add("--steps-per-epoch", type=int, help="default: all images once")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="of weights and data")
     add("--strategy", choices=STRATEGIES, default="auto")
     add("--precision", choices=("float32", "mixed_bfloat16"), default="float32")
     add("--jit-compile", action="store_true", help="compile the step with XLA")
@@ -64,7 +70,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="the same bits in every run; default: on one device that is no GPU",
     )
-    add("--output", type=Path, default=Path("results"))
+    add("--output", type=Path, default=Path("results/imagenet"), help="of the run")
     add("--compare", type=Path, nargs="+", metavar="JSON", help="results of runs")
     parsed = parser.parse_args(arguments)
     for name in ("image_size", "batch_size", "epochs", "steps_per_epoch"):

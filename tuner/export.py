@@ -11,14 +11,18 @@ import keras_tuner
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.plot_parts import import_pyplot
 from keras_fuzzyhess.tuner import origin, pictures
+from keras_fuzzyhess.tuner.hyper_model import FuzzyHessHyperModel
 from keras_fuzzyhess.tuner.search_space import ORIGIN, rule_base_of
+from keras_fuzzyhess.tuner.variation import PREFIX
+from keras_fuzzyhess.tuner.workloads_hyper_model import WorkloadsHyperModel
 
 
 def best_rule_base(tuner: keras_tuner.Tuner) -> RuleBase:
     """The rule base of the trial with the best score.
 
     Works with every tuner whose `build(hp)` calls `rule_base(hp)`, and with one that
-    was made anew over the directory of a finished search.
+    was made anew over the directory of a finished search (of a distributed one, in a
+    process with the environment variable `KERASTUNER_TUNER_ID=chief`).
 
     Args:
         tuner: A tuner after `search`.
@@ -28,10 +32,10 @@ def best_rule_base(tuner: keras_tuner.Tuner) -> RuleBase:
         `FuzzyHess(rule_base="tuned.json")`.
 
     Raises:
-        ValueError: if no trial has been completed, or the search was not over a rule
-            base.
+        ValueError: if no trial has been completed, if the search was not over a rule
+            base, or if it was over another one than the tuner's hypermodel has by now.
     """
-    return rule_base_of(_completed(tuner)[0].hyperparameters)
+    return _rule_base_of(tuner, _completed(tuner)[0])
 
 
 def export(tuner: keras_tuner.Tuner, directory: str | PathLike[str]) -> str:
@@ -63,18 +67,27 @@ def export(tuner: keras_tuner.Tuner, directory: str | PathLike[str]) -> str:
     best = trials[0]
     path = Path(directory)
     path.mkdir(parents=True, exist_ok=True)
-    tuned = rule_base_of(best.hyperparameters)
+    tuned = _rule_base_of(tuner, best)
     tuned.save(path / "rule_base.json")
     everything = [tuner.oracle.trials[n] for n in sorted(tuner.oracle.trials)]
     _write_trials(everything, path / "trials.csv")
     pictures.draw_scores(everything, tuner.oracle.objective, path / "scores.png")
     pictures.draw_dimensions(trials, tuner.oracle.objective, path / "dimensions.png")
     base, _ = origin.read(best.hyperparameters.get(ORIGIN))
-    pictures.draw_surface(base, path / "surface_before.png")
-    pictures.draw_surface(tuned, path / "surface_after.png")
+    pictures.draw_surfaces(
+        {path / "surface_before.png": base, path / "surface_after.png": tuned}
+    )
     line = _summary(tuner, everything, best)
     (path / "summary.md").write_text(line + "\n")
     return line
+
+
+def _rule_base_of(tuner: keras_tuner.Tuner, trial: Any) -> RuleBase:
+    hp = trial.hyperparameters
+    if isinstance(tuner.hypermodel, FuzzyHessHyperModel | WorkloadsHyperModel):
+        # Raises if a finished search is read with another space than it was made in.
+        return tuner.hypermodel.rule_base(hp.copy())
+    return rule_base_of(hp)
 
 
 def _completed(tuner: keras_tuner.Tuner) -> list[Any]:
@@ -82,9 +95,13 @@ def _completed(tuner: keras_tuner.Tuner) -> list[Any]:
     trials = tuner.oracle.get_best_trials(len(tuner.oracle.trials))
     completed = [trial for trial in trials if trial.status == "COMPLETED"]
     if not completed:
+        reason = next((t.message for t in trials if t.message), None)
+        failed = f", one failed with: {reason.splitlines()[-1]}" if reason else ""
         raise ValueError(
-            "The search must have completed a trial. Call `tuner.search(...)` first. "
-            f"Received: {len(trials)} trials, none of them completed"
+            "The search must have completed a trial. Call `tuner.search(...)`; failed "
+            "trials count, so raise `max_trials` or pass `overwrite=True` when the "
+            f"cause is mended. Received: {len(trials)} trials, none of them completed"
+            f"{failed}"
         )
     return completed
 
@@ -111,6 +128,14 @@ def _summary(tuner: keras_tuner.Tuner, trials: list[Any], best: Any) -> str:
         if first.status == "COMPLETED"
         else "the first trial was not completed"
     )
+    others = {
+        name: value
+        for name, value in best.hyperparameters.values.items()
+        if not name.startswith((PREFIX, "tuner/"))
+    }
+    if others:
+        listed = ", ".join(f"{name}={value}" for name, value in others.items())
+        start += f"; not by the rules alone, for the search also chose {listed}"
     return (
         f"Rules tuned with keras-fuzzyhess {version('keras-fuzzyhess')}, "
         f"{type(tuner).__name__}, seed {tuner.oracle.seed}, {completed} completed of "

@@ -76,7 +76,7 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
         **compile_arguments: Any,
     ):
         for name, value in (("build_fn", build_fn), ("optimizer_fn", optimizer_fn)):
-            if not callable(value):
+            if not callable(value) or isinstance(value, keras.Model):
                 raise TypeError(f"`{name}` must be a function. Received: {value!r}")
         if "optimizer" in compile_arguments:
             raise ValueError(
@@ -168,11 +168,10 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
             callbacks.append(keras.callbacks.TerminateOnNaN())
         history = model.fit(*args, **kwargs, callbacks=callbacks).history
         scores = trial_score.last_epochs(history, self.score_epochs)
-        if not trial_score.is_suspicious(scores, watch.loss):
-            return scores
-        fresh = self._seeded_model(hp.copy())
-        untrained = trial_score.evaluate(fresh, args, kwargs)
-        if not trial_score.has_diverged(scores, untrained):
-            return scores
-        trial_score.keep_checkpoint(callbacks, fresh)
-        return trial_score.as_untrained(scores, untrained)
+        if trial_score.is_suspicious(scores, watch.loss):
+            fresh = self._seeded_model(hp.copy())
+            untrained = trial_score.evaluate(fresh, args, kwargs)
+            if trial_score.has_diverged(scores, untrained):
+                trial_score.keep_checkpoint(callbacks, fresh)
+                scores = trial_score.as_untrained(scores, untrained)
+        return trial_score.combined(scores, callbacks)

@@ -1,5 +1,6 @@
 """Pictures of a search; all can be read in grey."""
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
@@ -31,6 +32,7 @@ def draw_scores(trials: list[Any], objective: Any, path: str | PathLike[str]) ->
     if numbers and numbers[0] == 0:
         ax.axhline(scores[0], linestyle=":", color="black", label="before the search")
     ax.set(xlabel="trial", ylabel=objective.name)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
@@ -69,13 +71,18 @@ def draw_dimensions(
     pyplot.close(figure)
 
 
-def draw_surface(rule_base: RuleBase, path: str | PathLike[str]) -> None:
-    """Draws the control surface of a rule base.
+def draw_surfaces(rule_bases: Mapping[str | PathLike[str], RuleBase]) -> None:
+    """Draws control surfaces, all with the same scale of greys.
 
     Args:
-        rule_base: A `RuleBase`.
-        path: File to write.
+        rule_bases: Rule bases with the same outputs, by the file to write.
     """
-    figure = plots.plot_surface(rule_base)[0].figure
-    figure.savefig(path, dpi=80)
-    import_pyplot().close(figure)
+    drawn = {path: plots.plot_surface(base) for path, base in rule_bases.items()}
+    for panels in zip(*drawn.values(), strict=True):
+        meshes = [panel.collections[0] for panel in panels]
+        grey = np.concatenate([np.ravel(mesh.get_array()) for mesh in meshes])
+        for mesh in meshes:
+            mesh.set_clim(grey.min(), grey.max())
+    for path, axes in drawn.items():
+        axes[0].figure.savefig(path, dpi=80)
+        import_pyplot().close(axes[0].figure)

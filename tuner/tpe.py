@@ -15,6 +15,8 @@ import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 from keras_tuner.engine import trial as trials
 
+from keras_fuzzyhess.arguments import check_integer
+
 if TYPE_CHECKING:
     import optuna
 
@@ -41,6 +43,7 @@ class TPEOracle(keras_tuner.Oracle):
 
     Raises:
         ImportError: if Optuna is not installed.
+        ValueError: if a number of trials is less than 1.
 
     Example:
 
@@ -58,6 +61,8 @@ class TPEOracle(keras_tuner.Oracle):
         **kwargs: Any,
     ):
         _import_optuna()
+        check_integer("max_trials", max_trials, 1)
+        check_integer("num_initial_points", num_initial_points, 1)
         super().__init__(
             objective=objective, max_trials=max_trials, seed=seed, **kwargs
         )
@@ -116,8 +121,9 @@ class TPE(keras_tuner.Tuner):
     Args:
         hypermodel: A `keras_tuner.HyperModel` or a function of `hp`.
         objective: As KerasTuner's tuners have it.
-        max_trials: See `TPEOracle`.
-        num_initial_points: See `TPEOracle`.
+        max_trials: Integer, the number of trials. Defaults to 10.
+        num_initial_points: Integer, the trials that are drawn at random before the
+            estimator is used. Defaults to 10.
         seed: See `TPEOracle`.
         hyperparameters: As KerasTuner's tuners have it.
         tune_new_entries: Likewise.

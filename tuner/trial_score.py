@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras_tuner.errors import FatalTypeError
+from keras_tuner.errors import FatalTypeError, FatalValueError
 
 Scores = dict[str, float]
 
@@ -110,12 +110,15 @@ def check_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         args: Positional arguments of `fit`.
         kwargs: Keyword arguments of `fit`.
     """
-    x = _data(args, kwargs)[0]
-    if isinstance(x, collections.abc.Iterator):
+    training = args[0] if args else kwargs.get("x")
+    validated = kwargs.get("validation_data") is not None
+    endless = validated and kwargs.get("steps_per_epoch") is not None
+    if isinstance(training, collections.abc.Iterator) and not endless:
         raise FatalTypeError(
             "The data of a search must be such that it can be read more than once: "
             "every trial reads it. Give arrays, a `tf.data.Dataset` or a "
-            f"`keras.utils.PyDataset`. Received: {type(x).__name__}"
+            "`keras.utils.PyDataset`; or an endless generator with `steps_per_epoch` "
+            f"and `validation_data`. Received: {type(training).__name__}"
         )
 
 
@@ -131,10 +134,23 @@ def evaluate(
 
     Returns:
         Dict of floats, with the key `"loss"`.
+
+    Raises:
+        ValueError: if the loss is not finite, for a model that has not been trained.
     """
     data = _data(args, kwargs)
     batch_size = kwargs.get("validation_batch_size") or kwargs.get("batch_size")
-    return model.evaluate(*data, batch_size=batch_size, verbose=0, return_dict=True)
+    steps = kwargs.get("validation_steps")
+    scores = model.evaluate(
+        *data, batch_size=batch_size, steps=steps, verbose=0, return_dict=True
+    )
+    if not math.isfinite(scores["loss"]):
+        raise FatalValueError(
+            "The loss of a model must be finite before it is trained. Look for NaN or "
+            "infinite numbers in the data, and for overflow in the loss. "
+            f"Received: loss={scores['loss']}"
+        )
+    return scores
 
 
 def _data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -164,3 +180,17 @@ def keep_checkpoint(
             path = vars(callback)["filepath"]
             if not os.path.exists(path):
                 model.save_weights(path)
+
+
+def combined(scores: Scores, callbacks: Sequence[keras.callbacks.Callback]) -> Scores:
+    """The scores, with their sum where KerasTuner was given several objectives.
+
+    Args:
+        scores: The scores of the run.
+        callbacks: The callbacks of the run, among them KerasTuner's own.
+    """
+    for callback in callbacks:
+        objective: Any = getattr(callback, "objective", None)
+        if hasattr(objective, "objectives") and objective.has_value(scores):
+            return scores | {objective.name: float(objective.get_value(scores))}
+    return scores

@@ -87,9 +87,13 @@ class WorkloadsHyperModel(keras_tuner.HyperModel):
         self.hopeless = hopeless
         self._references: dict[tuple[str, int], Run] = {}
 
+    def rule_base(self, hp: keras_tuner.HyperParameters) -> RuleBase:
+        """The rule base of a trial."""
+        return rule_base(hp, self.base, self.search)
+
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Enters the hyperparameters; the model is only what KerasTuner asks for."""
-        rule_base(hp, self.base, self.search)
+        self.rule_base(hp)
         return self.workloads[0].build_fn()
 
     def fit(
@@ -113,7 +117,7 @@ class WorkloadsHyperModel(keras_tuner.HyperModel):
                 "`search` must get no data and no arguments of `fit`: the workloads "
                 f"have their own. Received: {', '.join(given)}"
             )
-        varied = rule_base(hp, self.base, self.search)
+        varied = self.rule_base(hp)
         if verbose != 0:
             print(describe(varied))
         return self.score(varied)

@@ -104,7 +104,13 @@ def load_rule_base(path: str | os.PathLike[str]) -> RuleBase:
         OSError: If the file cannot be read.
         ValueError: If it holds no sound rule base; the message begins with the path.
     """
-    data = read_json(path)
+    try:
+        data = read_json(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            "The file of a rule base must exist; `RuleBase.save` writes one. "
+            f"Received: '{os.fspath(path)}'"
+        ) from error
     try:
         return rule_base_from_dict(data)
     except (TypeError, ValueError) as error:

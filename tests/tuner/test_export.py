@@ -8,7 +8,12 @@ import pytest
 
 from keras_fuzzyhess import FuzzyHess, RuleBase
 from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.tuner import best_rule_base, export, rule_base
+from keras_fuzzyhess.tuner import (
+    FuzzyHessHyperModel,
+    best_rule_base,
+    export,
+    rule_base,
+)
 from keras_fuzzyhess.tuner.report import describe
 from tests.tuner.searches import network, scores, search, tuner
 
@@ -75,6 +80,40 @@ def test_best_of_a_plain_build_function(tmp_path):
     trial.status = "COMPLETED"
     searching.oracle.end_trial(trial)
     assert best_rule_base(searching) == default_rule_base()
+
+
+def test_a_finished_search_is_not_read_as_another(finished, tmp_path):
+    other = FuzzyHessHyperModel(network, search="outputs", loss="mse")
+    reread = tuner("TPE", finished.directory, other)
+    assert len(reread.oracle.trials) == 3
+    for read in (best_rule_base, lambda tuner: export(tuner, tmp_path)):
+        with pytest.raises(ValueError, match="`search` was .*, now .*outputs"):
+            read(reread)
+
+
+def test_what_else_was_chosen_is_said(tmp_path):
+    def build(hp):
+        hp.Int("width", 4, 16, default=8)
+        return network()
+
+    hypermodel = FuzzyHessHyperModel(build, loss="mse", search="weights")
+    searching = tuner("RandomSearch", tmp_path, hypermodel)
+    trial = searching.oracle.create_trial("tuner0")
+    searching.oracle.update_trial(trial.trial_id, {"val_loss": 1.0})
+    trial.status = "COMPLETED"
+    searching.oracle.end_trial(trial)
+    assert "not by the rules alone, for the search also chose width=8" in export(
+        searching, tmp_path / "result"
+    )
+
+
+def test_why_no_trial_was_completed_is_said(tmp_path):
+    searching = tuner("RandomSearch", tmp_path)
+    trial = searching.oracle.create_trial("tuner0")
+    trial.status, trial.message = "FAILED", "Traceback\nValueError: No loss"
+    searching.oracle.end_trial(trial)
+    with pytest.raises(ValueError, match=r"1 trials.*one failed with: ValueError: No"):
+        best_rule_base(searching)
 
 
 def test_a_search_over_something_else(tmp_path):

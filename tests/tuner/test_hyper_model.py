@@ -115,6 +115,28 @@ def test_a_run_that_is_not_finite_scores_finite():
     assert score["val_loss"] > 1e20
 
 
+def test_data_with_nan_are_named():
+    (x, y), (held_back, labels) = data()
+    made = hypermodel()
+    hp = keras_tuner.HyperParameters()
+    broken = np.full_like(held_back, np.nan), labels
+    with pytest.raises(ValueError, match="finite before it is trained.*NaN.*data"):
+        made.fit(hp, made.build(hp), x, y, verbose=0, validation_data=broken)
+
+
+def test_several_objectives(tmp_path):
+    objectives = ["val_loss", keras_tuner.Objective("val_accuracy", "max")]
+    made = hypermodel(metrics=["accuracy"])
+    searching = search(
+        tuner("RandomSearch", tmp_path, made, objective=objectives, max_trials=1)
+    )
+    metrics = searching.oracle.trials["0"].metrics
+    loss, accuracy = (
+        metrics.get_last_value(name) for name in ("val_loss", "val_accuracy")
+    )
+    assert scores(searching) == {"0": pytest.approx(loss - accuracy)}
+
+
 def test_metrics_of_trials_are_apart():
     metric = keras.metrics.MeanSquaredError(name="squares")
     made = hypermodel(exploding(1.0), loss="mse", metrics=[metric])
@@ -187,6 +209,8 @@ def test_changed_space_on_resume_is_an_error(tmp_path):
 def test_errors(tmp_path):
     with pytest.raises(TypeError, match="`build_fn` must be a function"):
         hypermodel("network")
+    with pytest.raises(TypeError, match="`build_fn` must be a function"):
+        hypermodel(network())
     with pytest.raises(ValueError, match="optimizer must be left.*optimizer_fn"):
         hypermodel(optimizer="adam")
     with pytest.raises(ValueError, match="`score_epochs` must be an integer"):

@@ -106,6 +106,12 @@ def test_failed_trials_are_left_out(tmp_path):
     assert made.create_trial("tuner0").status == "RUNNING"
 
 
+@pytest.mark.parametrize("name", ["max_trials", "num_initial_points"])
+def test_a_search_without_end_is_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1"):
+        oracle(**{name: 0})
+
+
 def test_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r'pip install "keras-fuzzyhess\[optuna\]"'):
