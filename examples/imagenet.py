@@ -33,7 +33,13 @@ from networks import IMAGE_SIZES, build_network
 from recipes import OPTIMIZERS, Plan, make_optimizer
 from run_callbacks import QUALITY, make_callbacks
 from run_folder import RunFolder
-from strategies import STRATEGIES, check_same_epoch, make_strategy, worker_name
+from strategies import (
+    STRATEGIES,
+    check_same_epoch,
+    has_several_workers,
+    make_strategy,
+    worker_name,
+)
 from user_error import UserError
 
 WHERE = ("data_dir", "manual_dir", "download", "output", "compare")
@@ -151,7 +157,7 @@ def train(arguments) -> None:
     with strategy.scope():
         model = compiled_model(arguments, source.classes, steps)
     first_epoch = folder.restore(model, steps)
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if has_several_workers(strategy):
         check_same_epoch(strategy, first_epoch)
         let_fit_run_on_workers(model, strategy)
     print(

@@ -59,6 +59,15 @@ def worker_name(strategy: tf.distribute.Strategy) -> str | None:
     return None if (kind, index) == (first, 0) else f"{kind}-{index}"
 
 
+def has_several_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether there is more than one process."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return False
+    cluster = strategy.cluster_resolver.cluster_spec()
+    train = [job for job in ("chief", "worker") if job in cluster.jobs]
+    return sum(map(cluster.num_tasks, train)) > 1
+
+
 def check_same_epoch(
     strategy: tf.distribute.MultiWorkerMirroredStrategy, finished: int
 ) -> None:

@@ -23,11 +23,12 @@ SETTINGS = (
 )
 STEPS = 4
 VALIDATION_STEPS = 100 // 16
+MEASURED_BY_CLOCK = ("seconds", "images_per_second")
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Prepared already: two processes that prepare the same folder disturb another."""
+    """Prepared already: two processes that prepare one folder disturb each other."""
     folder = tmp_path_factory.mktemp("data")
     imagenet_data.open_source("mini", folder)
     return folder
@@ -70,9 +71,6 @@ def log_of(folder):
             {k: float(v) for k, v in row.items() if k not in MEASURED_BY_CLOCK}
             for row in csv.DictReader(file)
         ]
-
-
-MEASURED_BY_CLOCK = ("seconds", "images_per_second")
 
 
 def evaluate(model, data_dir, context):
