@@ -28,11 +28,18 @@ import comparison
 import imagenet_data
 import keras
 import tensorflow as tf
+from multi_worker_fit import let_fit_run_on_workers
 from networks import IMAGE_SIZES, build_network
 from recipes import OPTIMIZERS, Plan, make_optimizer
 from run_callbacks import QUALITY, make_callbacks
 from run_folder import RunFolder
-from strategies import STRATEGIES, make_strategy, worker_name
+from strategies import (
+    STRATEGIES,
+    check_same_epoch,
+    has_several_workers,
+    make_strategy,
+    worker_name,
+)
 from user_error import UserError
 
 WHERE = ("data_dir", "manual_dir", "download", "output", "compare")
@@ -106,6 +113,12 @@ def steps_of_epoch(arguments, source, strategy) -> int:
             f"--batch-size must be at most the {source.training_images} training "
             f"images. Received: --batch-size {arguments.batch_size}. Choose less."
         )
+    if replicas > 1 and arguments.batch_size > source.validation_images:
+        raise UserError(
+            f"--batch-size must be at most the {source.validation_images} validation "
+            "images on several devices, which validate on whole minibatches. "
+            f"Received: --batch-size {arguments.batch_size}. Choose less."
+        )
     return arguments.steps_per_epoch or source.training_images // arguments.batch_size
 
 
@@ -150,6 +163,9 @@ def train(arguments) -> None:
     with strategy.scope():
         model = compiled_model(arguments, source.classes, steps)
     first_epoch = folder.restore(model, steps)
+    if has_several_workers(strategy):
+        check_same_epoch(strategy, first_epoch)
+        let_fit_run_on_workers(model, strategy)
     print(
         f"{source.name}: {source.training_images} training and "
         f"{source.validation_images} validation images of {source.classes} classes\n"
@@ -172,18 +188,24 @@ def train(arguments) -> None:
 
     # A replica without any image fails, and a TPU needs equal shapes.
     whole_batches = strategy.num_replicas_in_sync > 1
+    validation_steps = None
     if whole_batches:
+        # Not to the end of the data: Keras tries one step more, and a replica may add
+        # the images of a minibatch that it does not get to those it has counted.
+        validation_steps = source.validation_images // arguments.batch_size
         left_out = source.validation_images % arguments.batch_size
         print(f"Validation leaves out the last {left_out} images, no whole minibatch")
 
     def validation(context):
-        return imagenet_data.validation_batches(
+        batches = imagenet_data.validation_batches(
             source,
             arguments.image_size,
             arguments.batch_size,
             context,
             drop_remainder=whole_batches,
         )
+        # Before it begins anew, Keras takes one more than `validation_steps`.
+        return batches.repeat() if whole_batches else batches
 
     pipeline_rate = imagenet_data.images_per_second(
         training(tf.distribute.InputContext(), range(1000))
@@ -194,6 +216,7 @@ def train(arguments) -> None:
         validation_data=strategy.distribute_datasets_from_function(validation),
         epochs=arguments.epochs,
         steps_per_epoch=steps,
+        validation_steps=validation_steps,
         shuffle=False,  # the data set does it itself
         callbacks=make_callbacks(
             folder, model.optimizer, arguments.seed, steps * arguments.batch_size

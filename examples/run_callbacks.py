@@ -6,8 +6,7 @@ import keras
 import numpy as np
 from run_folder import RunFolder
 
-from keras_fuzzyhess import FuzzyHess, FuzzyHessMonitor
-from keras_fuzzyhess.salo import SALO
+from keras_fuzzyhess import SALO, FuzzyHess, FuzzyHessMonitor
 
 QUALITY = "val_accuracy"
 """By which the best epoch is chosen."""

@@ -57,3 +57,39 @@ def worker_name(strategy: tf.distribute.Strategy) -> str | None:
     kind, index = resolver.task_type, resolver.task_id
     first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
     return None if (kind, index) == (first, 0) else f"{kind}-{index}"
+
+
+def has_several_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether there is more than one process."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return False
+    cluster = strategy.cluster_resolver.cluster_spec()
+    train = [job for job in ("chief", "worker") if job in cluster.jobs]
+    return sum(map(cluster.num_tasks, train)) > 1
+
+
+def check_same_epoch(
+    strategy: tf.distribute.MultiWorkerMirroredStrategy, finished: int
+) -> None:
+    """Refuses workers that have restored different epochs: none could go on.
+
+    One was killed while it wrote its backup, or its folder is lost.
+
+    Args:
+        strategy: All workers call this together.
+        finished: How many epochs this process has restored.
+
+    Raises:
+        UserError: on all workers, if one has restored another number.
+    """
+    own = strategy.experimental_distribute_values_from_function(
+        lambda _: tf.constant([finished])
+    )
+    found = sorted(set(strategy.gather(own, axis=0).numpy().tolist()))
+    if len(found) > 1:
+        raise UserError(
+            "All workers must go on after the same epoch. Received: backups after "
+            f"{' and '.join(map(str, found))} finished epochs. Copy `backup` and "
+            "`log.csv` of the worker that has most into the folders of the others, and "
+            "run the same command again."
+        )

@@ -90,7 +90,8 @@ def tfds_source(
     def encoded(for_training, seed, context):
         split = training if for_training else validation
         workers = context.num_input_pipelines
-        by_file = len(splits[split].filenames) >= workers > 1
+        # Files differ in length, but validation counts on equal shares.
+        by_file = for_training and len(splits[split].filenames) >= workers > 1
         images = builder.as_dataset(
             split=split,
             shuffle_files=seed is not None,

@@ -1,15 +1,24 @@
-"""Processes that a supervisor says it has started, and whether they still run."""
+"""Processes of this machine: where they listen, and whether they still run."""
 
 import contextlib
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
 
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
 def started(output):
-    """Name and process number of each start, in order."""
+    """Name and process number of each start that a supervisor told of, in order."""
     return [
         (name, int(pid))
         for name, pid in re.findall(r"^(\S+) started \(process (\d+)\)", output, re.M)

@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import socket
 import subprocess
 import sys
 
@@ -17,6 +16,7 @@ from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from tests import networks, worker
 from tests.modes import MODES
+from tests.processes import free_ports
 
 BATCHES = 20
 
@@ -81,11 +81,7 @@ def test_replicas_stay_alike_for_100_steps(optimizer, two_replicas):
 @pytest.mark.slow
 def test_two_workers_equal_one(tmp_path):
     """Processes on the loopback address, which begin with different seeds."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = ",".join(str(each.getsockname()[1]) for each in sockets)
+    ports = ",".join(map(str, free_ports(2)))
     outputs = [tmp_path / f"worker{rank}.npz" for rank in range(2)]
     workers = [
         subprocess.Popen(
