@@ -192,21 +192,16 @@ def chosen_factor(results, data, optimizer):
 
 def print_table(results, data):
     print(f"\n{data}, {DATA[data][3]} gradients, mean (range) over {len(SEEDS)} seeds")
-    print("| | learning rate | training loss | validation loss | accuracy | seconds |")
-    print("|---|---|---|---|---|---|")
+    print("| | learning rate | training loss | validation loss | accuracy |")
+    print("|---|---|---|---|---|")
     for optimizer in recipes.OPTIMIZERS:
         factor = chosen_factor(results, data, optimizer)
         runs = [results.get(data, optimizer, factor, seed) for seed in SEEDS]
         cells = []
-        for name, digits in (
-            ("training_loss", 4),
-            ("validation_loss", 4),
-            ("validation_accuracy", 4),
-            ("seconds", 1),
-        ):
+        for name in ("training_loss", "validation_loss", "validation_accuracy"):
             values = [record[name] for record in runs]
-            low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
-            cells.append(f"{np.mean(values):.{digits}f} ({low} to {high})")
+            spread = f"{min(values):.4f} to {max(values):.4f}"
+            cells.append(f"{np.mean(values):.4f} ({spread})")
         rate = f"{runs[0]['learning_rate']:.4g}"
         if optimizer == "fuzzyhess":
             rate += ", untuned"
