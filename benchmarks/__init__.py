@@ -1,0 +1,1 @@
+"""Benchmarks: what FuzzyHess can do and what it costs."""

@@ -1,0 +1,62 @@
+"""Runs the benchmark.
+
+    python -m benchmarks [--output FOLDER] [--workloads …] [--contestants …] [--seeds N]
+
+Goes on where it was stopped: finished runs are in `FOLDER/*.jsonl`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def parsed(argv=None) -> argparse.Namespace:
+    from benchmarks.contestants import CONTESTANTS
+    from benchmarks.workloads import WORKLOADS
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS))
+    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--part", type=int, help="which of the jobs this process is")
+    return parser.parse_args(argv)
+
+
+def run_part(arguments: argparse.Namespace) -> None:
+    """Every `jobs`-th pair of workload and contestant, on one core."""
+    import tensorflow as tf
+
+    from benchmarks.protocol import measure
+    from benchmarks.results import Results
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    results = Results(arguments.output, f"part_{arguments.part}")
+    pairs = [(w, c) for w in arguments.workloads for c in arguments.contestants]
+    for workload, contestant in pairs[arguments.part :: arguments.jobs]:
+        measure(workload, contestant, arguments.seeds, results)
+        tf.keras.backend.clear_session()
+
+
+def main() -> None:
+    arguments = parsed()
+    if arguments.part is not None:
+        run_part(arguments)
+        return
+    parts = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks", *sys.argv[1:], "--part", str(part)]
+        )
+        for part in range(arguments.jobs)
+    ]
+    sys.exit(max(part.wait() for part in parts))
+
+
+if __name__ == "__main__":
+    main()

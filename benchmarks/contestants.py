@@ -1,0 +1,51 @@
+"""Who takes part: optimizers, and what is tried of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_fuzzyhess import FuzzyHess
+
+GRID = tuple(float(np.round(10 ** (k / 2), 5)) for k in range(-4, 5))
+"""Nine learning rates as multiples of a middle one, half a decade apart."""
+
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An optimizer and the settings that it is tuned over.
+
+    Attributes:
+        make: Callable that returns the optimizer.
+        learning_rates: What is tried; one alone is not tuned.
+        schedules: What is tried.
+    """
+
+    make: Callable[[], keras.Optimizer]
+    learning_rates: tuple[float, ...] = (1.0,)
+    schedules: tuple[str, ...] = ("constant",)
+
+
+def tuned(make, middle: float, schedules=SCHEDULES) -> Contestant:
+    """A contestant with nine learning rates around a middle one."""
+    return Contestant(make, tuple(middle * factor for factor in GRID), schedules)
+
+
+BASELINES = {
+    "sgd": tuned(lambda: keras.optimizers.SGD(momentum=0.9), 0.03),
+    "adam": tuned(keras.optimizers.Adam, 0.003),
+    "adamw": tuned(lambda: keras.optimizers.AdamW(weight_decay=0.01), 0.003),
+}
+"""What is to be beaten: the best of them, of all learning rates and schedules."""
+
+OURS = {
+    "fuzzyhess": Contestant(FuzzyHess),
+    "fuzzyhess/4": Contestant(FuzzyHess, (0.25,)),
+    "fuzzyhess*4": Contestant(FuzzyHess, (4.0,)),
+}
+"""FuzzyHess as it is, and with its learning rate divided and multiplied by four."""
+
+CONTESTANTS: dict[str, Contestant] = BASELINES | OURS

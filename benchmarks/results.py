@@ -1,0 +1,73 @@
+"""Finished runs as JSON lines, so that a benchmark goes on where it was stopped."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+Key = tuple[str, str, str, float, int]
+"""Workload, contestant, schedule, learning rate, seed."""
+
+
+def key_of(record: dict) -> Key:
+    """What tells a run from all others."""
+    return (
+        record["workload"],
+        record["contestant"],
+        record["schedule"],
+        float(f"{record['learning_rate']:.6g}"),
+        record["seed"],
+    )
+
+
+class Results:
+    """Runs by key, read from and added to the `*.jsonl` files of a folder.
+
+    Args:
+        folder: Is made if it is not there.
+        part: Name of the file that this process adds to.
+    """
+
+    def __init__(self, folder: Path, part: str = "runs") -> None:
+        self.folder = folder
+        self._path = folder / f"{part}.jsonl"
+        self.runs: dict[Key, dict] = {}
+        for path in sorted(folder.glob("*.jsonl")):
+            for line in path.read_text().splitlines():
+                record = json.loads(line)
+                self.runs[key_of(record)] = record
+
+    def add(self, record: dict) -> None:
+        """Keeps a finished run, on disk at once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps(_rounded(record)) + "\n")
+        self.runs[key_of(record)] = record
+
+    def of(self, workload: str, contestant: str) -> Iterator[dict]:
+        """All runs of a contestant on a workload."""
+        for key, record in self.runs.items():
+            if key[:2] == (workload, contestant):
+                yield record
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine, for the record."""
+    return {
+        "versions": f"tensorflow {tf.__version__}, keras {keras.__version__}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,33 @@
+"""The workloads, a file each; a new one is a file here and a line below."""
+
+from benchmarks.workload import Workload
+from benchmarks.workloads import (
+    autoencoder,
+    convolution,
+    logistic,
+    mnist_1d,
+    perceptron,
+    quadratic,
+    recurrent,
+    regression,
+    residual,
+    transformer,
+    variational,
+)
+
+WORKLOADS: dict[str, Workload] = {
+    module.WORKLOAD.name: module.WORKLOAD
+    for module in (
+        quadratic,
+        logistic,
+        perceptron,
+        convolution,
+        autoencoder,
+        variational,
+        mnist_1d,
+        residual,
+        regression,
+        recurrent,
+        transformer,
+    )
+}
