@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def kill_in_third_epoch(arguments, output):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert process.returncode == -signal.SIGKILL
+    assert len(log_of(output)) == 2, "no longer in the third epoch"
     assert not (output / "result.json").exists()
 
 
@@ -71,7 +73,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_pa
     kill_in_third_epoch((data_dir, parts, *settings), parts)
     resumed = run(data_dir, parts, *settings)
     assert resumed.returncode == 0, resumed.stderr
-    assert "Goes on after" in resumed.stdout
+    assert re.search("Goes on after [12] of 4 epochs", resumed.stdout)
     models = [keras.saving.load_model(run / "final.keras") for run in (whole, parts)]
     states = [
         m.get_weights() + [v.numpy() for v in m.optimizer.variables] for m in models
@@ -96,10 +98,8 @@ def test_an_error_is_a_sentence(tmp_path):
         [
             sys.executable,
             SCRIPT,
-            "--manual-dir",
-            tmp_path,
-            "--output",
-            tmp_path / "out",
+            *("--data-dir", tmp_path / "data", "--manual-dir", tmp_path),
+            *("--output", tmp_path / "out"),
         ],
         capture_output=True,
         text=True,
@@ -107,7 +107,7 @@ def test_an_error_is_a_sentence(tmp_path):
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "imagenet.py: ImageNet needs ILSVRC2012_img_train.tar" in result.stderr
-    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_multiworker_needs_its_cluster(monkeypatch):
