@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import imagenet
 import keras
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from user_error import UserError
 
 import keras_fuzzyhess  # noqa: F401, so that its optimizer can be loaded
 
-SCRIPT = Path(__file__).parent.parent / "examples" / "imagenet.py"
+SCRIPT = imagenet.__file__
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,19 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_pa
     assert result["images_per_second"] > 0
     assert (parts / "best.keras").exists() and not (parts / "backup").exists()
     assert list((parts / "tensorboard").rglob("events*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["fuzzyhess", "salo"])
+@pytest.mark.parametrize("flags", [["--jit-compile"], ["--precision=mixed_bfloat16"]])
+def test_trains_with_xla_and_in_bfloat16(flags, optimizer, data_dir, tmp_path):
+    """Twelve steps, probes among them."""
+    options = [*flags, "--no-deterministic", "--epochs", "2", "--steps-per-epoch", "6"]
+    made = command(data_dir, tmp_path, *options, "--optimizer", optimizer)
+    imagenet.train(imagenet.parse(list(map(str, made[2:]))))
+    first, last = json.loads((tmp_path / "result.json").read_text())["epochs"]
+    assert last["loss"] < first["loss"]
+    assert last["probes"] > 0
 
 
 @pytest.mark.slow
