@@ -13,7 +13,10 @@ QUALITY = "val_accuracy"
 
 
 class Throughput(keras.callbacks.Callback):
-    """Puts `seconds` and `images_per_second` of training into the logs of an epoch."""
+    """Puts `seconds` and `images_per_second` of training into the logs of an epoch.
+
+    The progress bar has the rate since the epoch began.
+    """
 
     def __init__(self, images: int):
         super().__init__()
@@ -21,6 +24,10 @@ class Throughput(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        images = self.images * (batch + 1) / self.params["steps"]
+        logs["images_per_second"] = images / (time.perf_counter() - self._start)
 
     def on_test_begin(self, logs=None):
         self._seconds = time.perf_counter() - self._start

@@ -2,12 +2,13 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import imagenet
 import keras
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from user_error import UserError
 
 import keras_fuzzyhess  # noqa: F401, so that its optimizer can be loaded
 
-SCRIPT = Path(__file__).parent.parent / "examples" / "imagenet.py"
+SCRIPT = imagenet.__file__
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,7 @@ def kill_in_third_epoch(arguments, output):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert process.returncode == -signal.SIGKILL
+    assert len(log_of(output)) == 2, "no longer in the third epoch"
     assert not (output / "result.json").exists()
 
 
@@ -71,7 +73,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_pa
     kill_in_third_epoch((data_dir, parts, *settings), parts)
     resumed = run(data_dir, parts, *settings)
     assert resumed.returncode == 0, resumed.stderr
-    assert "Goes on after" in resumed.stdout
+    assert re.search("Goes on after [12] of 4 epochs", resumed.stdout)
     models = [keras.saving.load_model(run / "final.keras") for run in (whole, parts)]
     states = [
         m.get_weights() + [v.numpy() for v in m.optimizer.variables] for m in models
@@ -91,15 +93,26 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["fuzzyhess", "salo"])
+@pytest.mark.parametrize("flags", [["--jit-compile"], ["--precision=mixed_bfloat16"]])
+def test_trains_with_xla_and_in_bfloat16(flags, optimizer, data_dir, tmp_path):
+    """Twelve steps, probes among them."""
+    options = [*flags, "--no-deterministic", "--epochs", "2", "--steps-per-epoch", "6"]
+    made = command(data_dir, tmp_path, *options, "--optimizer", optimizer)
+    imagenet.train(imagenet.parse(list(map(str, made[2:]))))
+    first, last = json.loads((tmp_path / "result.json").read_text())["epochs"]
+    assert last["loss"] < first["loss"]
+    assert last["probes"] > 0
+
+
+@pytest.mark.slow
 def test_an_error_is_a_sentence(tmp_path):
     result = subprocess.run(
         [
             sys.executable,
             SCRIPT,
-            "--manual-dir",
-            tmp_path,
-            "--output",
-            tmp_path / "out",
+            *("--data-dir", tmp_path / "data", "--manual-dir", tmp_path),
+            *("--output", tmp_path / "out"),
         ],
         capture_output=True,
         text=True,
@@ -107,7 +120,7 @@ def test_an_error_is_a_sentence(tmp_path):
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "imagenet.py: ImageNet needs ILSVRC2012_img_train.tar" in result.stderr
-    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_multiworker_needs_its_cluster(monkeypatch):

@@ -1,6 +1,7 @@
 """What a killed run finds again, in whatever state the kill has left it."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ def make_model():
     return model
 
 
-def fit(path, epochs):
+def fit(path, epochs, verbose=0):
     """Trains up to `epochs`, on from a backup; leaves it as a kill would."""
     folder = RunFolder(path, SETTINGS)
     model = make_model()
@@ -46,7 +47,7 @@ def fit(path, epochs):
         epochs=epochs,
         shuffle=False,
         validation_data=(x, y),
-        verbose=0,
+        verbose=verbose,
         callbacks=make_callbacks(folder, model.optimizer, 0, len(x)),
     )
     return folder, model
@@ -67,6 +68,14 @@ def test_goes_on_as_if_it_had_never_stopped(tmp_path):
     names = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
     for row, other in zip(folder.read_log(), whole_folder.read_log(), strict=True):
         assert [row[n] for n in names] == [other[n] for n in names]
+
+
+def test_the_progress_bar_shows_images_a_second_in_every_step(tmp_path, capsys):
+    folder, _ = fit(tmp_path, 1, verbose=1)
+    printed = capsys.readouterr().out
+    shown = re.findall(r"1/4[^\r\n]*images_per_second: ([\d.]+)", printed)
+    assert shown and float(shown[0]) > 0
+    assert set(folder.read_log()[0]) >= {"loss", "accuracy", "images_per_second"}
 
 
 def test_dropout_draws_other_masks_in_every_epoch_and_for_every_seed():

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras_tuner
 
-ENDED = ("COMPLETED", "FAILED")
+from keras_fuzzyhess.tuner.keras_tuner_repairs import ENDED
 
 
 def clean_search(

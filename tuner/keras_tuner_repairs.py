@@ -1,7 +1,7 @@
 """Defects of KerasTuner 1.4.8 that are mended by importing `keras_fuzzyhess.tuner`.
 
-They are in its oracles, where no `HyperModel` and no search space can reach them; so
-they are mended there, once, here:
+They are in its oracles and in how it saves them, where no `HyperModel` and no search
+space can reach them; so they are mended there, once, here:
 
 - `seed=0` is taken for no seed (`seed or random`), so that a search with it never
   repeats. This holds for every oracle of the process.
@@ -11,6 +11,11 @@ they are mended there, once, here:
   compared with. Other searches are left alone. (`GridSearch` does so by itself.)
 - `GridSearch` does not save where it is in its grid, and a search that is resumed dies
   with a `KeyError`.
+- A process that is killed while it writes a file leaves half of it, and the search
+  cannot be resumed. Files are written beside the former one, which they then replace.
+- One that is killed after it has saved a new trial, and before the oracle, leaves a
+  trial that counts and is never run. Such a trial is begun anew when the search is
+  resumed.
 
 The other traps of KerasTuner are worked around where they arise: `origin` (a changed
 space on resume), `stick_breaking` (order of breakpoints), `hyper_model` (diverged runs,
@@ -21,8 +26,13 @@ import functools
 from typing import Any
 
 import keras_tuner
+import tensorflow as tf
+from keras_tuner.src import utils
 
 from keras_fuzzyhess.tuner.variation import PREFIX
+
+ENDED = ("COMPLETED", "FAILED")
+"""Status of a trial that is not to be run again."""
 
 
 def apply() -> None:
@@ -34,6 +44,8 @@ def apply() -> None:
         grid = keras_tuner.oracles.GridSearchOracle
         grid.get_state = _saving_position(grid.get_state)
         grid.set_state = _restoring_position(grid.set_state)
+        oracle.reload = _forgetting_unknown_trials(oracle.reload)
+        utils.save_json = _replacing(utils.save_json)
 
 
 def _with_seed_zero(init: Any) -> Any:
@@ -79,9 +91,36 @@ def _restoring_position(set_state: Any) -> Any:
         set_state(self, state)
         for trial_id in state["ordered_ids"]:
             self._ordered_ids.insert(trial_id)
-        self._populate_next = state["populate_next"]
+        # It saves a trial that ends before it notes that the next point may follow it.
+        ended = [
+            trial.trial_id
+            for trial in self.ongoing_trials.values()
+            if trial.status in ENDED
+        ]
+        self._populate_next = state["populate_next"] + ended
 
     return set_state_with_position
+
+
+def _forgetting_unknown_trials(reload: Any) -> Any:
+    @functools.wraps(reload)
+    def reload_known_trials(self):
+        reload(self)
+        for trial_id in self.trials.keys() - set(self.start_order):
+            del self.trials[trial_id]
+
+    return reload_known_trials
+
+
+def _replacing(save_json: Any) -> Any:
+    @functools.wraps(save_json)
+    def save_json_whole(path, obj):
+        part = f"{path}.part"
+        text = save_json(part, obj)
+        tf.io.gfile.rename(part, path, overwrite=True)
+        return text
+
+    return save_json_whole
 
 
 def is_over_rule_base(space: keras_tuner.HyperParameters) -> bool:

@@ -1,6 +1,7 @@
 """KerasTuner's own tuners and ours: to the end, the same again, killed and resumed."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def kill_after_trials(name, directory, trials):
                 pytest.fail(process.communicate()[0])
             time.sleep(0.05)
         process.kill()
+    assert process.returncode == -signal.SIGKILL, "ended before it could be killed"
     return completed(directory / name)
 
 
@@ -55,6 +57,7 @@ def test_search_ends_resumes_and_repeats(name, tmp_path):
     whole = search(tuner(name, tmp_path / "whole"))
     assert len(scores(whole)) == len(whole.oracle.trials) >= 5
     kept = kill_after_trials(name, tmp_path / "killed", 2)
+    assert 2 <= len(kept) < len(scores(whole))
     resumed = search(tuner(name, tmp_path / "killed"))
     after = scores(resumed)
     assert kept.items() <= after.items()  # no finished trial is lost or trained again
