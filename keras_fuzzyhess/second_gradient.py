@@ -241,6 +241,10 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if due is True:
             take_probe()
         else:
+            # Else the second forward pass begins before the first backward pass has
+            # ended, and the activations of both are alive at once.
+            with tf.control_dependencies([loss, *grads]):
+                due = tf.identity(due)
             cond_in_every_replica(due, take_probe, _nothing)
         super()._backend_apply_gradients(grads, trainable_variables)
 
