@@ -18,13 +18,13 @@ import tensorflow as tf
 
 
 def random_signs(
-    variables: Sequence[tf.Variable], seed: keras.random.SeedGenerator
+    like: Sequence[tf.Tensor | tf.Variable], seed: keras.random.SeedGenerator
 ) -> list[tf.Tensor]:
-    """Independent random signs (Rademacher), one for each weight.
+    """Independent random signs (Rademacher), one for each element.
 
     Args:
-        variables: List of weights, whose shapes and dtypes the signs take.
-        seed: `keras.random.SeedGenerator`, advanced once for each weight. As part of
+        like: List of tensors or variables, whose shapes and dtypes the signs take.
+        seed: `keras.random.SeedGenerator`, advanced once for each tensor. As part of
             the optimizer's state it makes the sequence differ from step to step and
             go on after a reload.
 
@@ -39,8 +39,8 @@ def random_signs(
     (TensorShape([2, 3]), [1.0])
     """
     return [
-        2 * tf.cast(keras.random.randint(v.shape, 0, 2, seed=seed), v.dtype) - 1
-        for v in variables
+        2 * tf.cast(keras.random.randint(x.shape, 0, 2, seed=seed), x.dtype) - 1
+        for x in like
     ]
 
 

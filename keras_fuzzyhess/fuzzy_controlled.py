@@ -13,6 +13,7 @@ from keras_fuzzyhess.fuzzy import (
     resolve_rule_base,
     restore_rule_base,
 )
+from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
 
 
@@ -46,13 +47,12 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         self._surface = control_surface(self.rule_base)
 
     def build(self, variables) -> None:
-        """Creates momenta for each of `variables` and the scalars of the controller."""
+        """Creates momenta of `variables` and the scalars of the controller."""
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._curvatures = self.add_optimizer_variables(
-            variables, ["momentum", "curvature"]
-        )
+        self._momentum = PackedState(variables, self.add_variable, "momentum")
+        self._curvature = PackedState(variables, self.add_variable, "curvature")
         self._loss_statistics = [
             self.add_scalar(f"loss_{field}")
             for field in controller.LossStatistics._fields
@@ -132,10 +132,7 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
     ) -> None:
         """`d <- beta_3 d + (1 - beta_3) sample`, and the sum of the weights in it."""
         beta_3 = self._control()["beta_3"]
-        averages = self.states(self._curvatures, variables)
-        for average, sample in zip(averages, samples, strict=True):
-            rate = tf.cast(1 - beta_3, sample.dtype)
-            average.assign(average + rate * (sample - average))
+        self.move_average(self._curvature, samples, 1 - beta_3, variables)
         weight = self._curvature_weight
         weight.assign(weight + (1 - beta_3) * (1 - weight))
         scales = self.curvature_scale(variables)
@@ -170,9 +167,7 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
         """`m <- beta_1 m + (1 - beta_1) g`."""
-        averages = self.states(self._momentums, variables)
-        for average, gradient in zip(averages, gradients, strict=True):
-            average.assign(average + (1 - self.beta_1) * (gradient - average))
+        self.move_average(self._momentum, gradients, 1 - self.beta_1, variables)
 
     def momentum(
         self, variables: Sequence[tf.Variable], steps: tf.Tensor
@@ -180,15 +175,31 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         """Bias-corrected averages of the gradient after `steps` steps."""
         weight = 1 - self.beta_1 ** tf.cast(steps, tf.float32)
         return [
-            tf.math.divide_no_nan(m.value, tf.cast(weight, m.dtype))
-            for m in self.states(self._momentums, variables)
+            tf.math.divide_no_nan(m, tf.cast(weight, m.dtype))
+            for m in self.read_state(self._momentum, variables)
         ]
 
-    def states(
-        self, states: list[keras.Variable], variables: Sequence[tf.Variable]
-    ) -> list[keras.Variable]:
-        """Those of the optimizer's variables that belong to `variables`."""
-        return [states[self._get_variable_index(v)] for v in variables]
+    def read_state(
+        self, state: PackedState, variables: Sequence[tf.Variable]
+    ) -> list[tf.Tensor]:
+        """The part of `state` that belongs to `variables`, packed."""
+        return state.read([self._get_variable_index(v) for v in variables])
+
+    def move_average(
+        self,
+        average: PackedState,
+        values: list[tf.Tensor],
+        rate: float | tf.Tensor,
+        variables: Sequence[tf.Variable],
+    ) -> None:
+        """`average <- average + rate (value - average)`, values packed."""
+        moved = [
+            old + tf.cast(rate, old.dtype) * (value - old)
+            for old, value in zip(
+                self.read_state(average, variables), values, strict=True
+            )
+        ]
+        average.assign(moved, [self._get_variable_index(v) for v in variables])
 
     # Show and save.
 

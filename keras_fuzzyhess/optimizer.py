@@ -16,6 +16,7 @@ from keras_fuzzyhess.arguments import (
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
+from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
@@ -160,12 +161,12 @@ class FuzzyHess(FuzzyControlledOptimizer):
         return SALO(**kwargs)
 
     def build(self, variables) -> None:
-        """Creates the optimizer's variables, three for each of `variables`."""
+        """Creates the optimizer's variables, three numbers for each weight."""
         if self.built:
             return
         super().build(variables)
         if self.curvature_power < 1:
-            self._velocities = self.add_optimizer_variables(variables, "velocity")
+            self._velocity = PackedState(variables, self.add_variable, "velocity")
         self._slope = self.add_scalar("slope")
         self._slope_curvature = self.add_scalar("slope_curvature")
         self._length_weight = self.add_scalar("length_weight")
@@ -193,7 +194,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
         # The step's own length, so that the parabola is fitted where it is used.
         first = step_length.length_of_shift(direction, self.probe_radius)
         distance = tf.where(last_length > 0, last_length, first)
-        signs = curvature.random_signs(variables, self._seed_generator)
+        signs = curvature.random_signs(direction, self._seed_generator)
         shifts = [
             tf.where(
                 is_curvature, self.probe_radius * z, -tf.cast(distance, u.dtype) * u
@@ -236,7 +237,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
 
     def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """`sqrt(d)`, bias-corrected."""
-        averages = [d.value for d in self.states(self._curvatures, variables)]
+        averages = self.read_state(self._curvature, variables)
         return curvature.root_mean_square(averages, self._curvature_weight.value)
 
     # Apply.
@@ -250,9 +251,8 @@ class FuzzyHess(FuzzyControlledOptimizer):
         """`eta u`, from the gradients of this step."""
         self.average_gradients(gradients, variables)
         if self.curvature_power < 1:
-            averages = self.states(self._velocities, variables)
-            for average, gradient in zip(averages, gradients, strict=True):
-                average.assign(average + (1 - self.beta_2) * (gradient**2 - average))
+            squares = [gradient**2 for gradient in gradients]
+            self.move_average(self._velocity, squares, 1 - self.beta_2, variables)
         length = tf.minimum(
             learning_rate * self.update_gain() * self.measured_length(),
             self._longest.value,
@@ -275,8 +275,8 @@ class FuzzyHess(FuzzyControlledOptimizer):
         gradient_scales = None
         if self.curvature_power < 1:
             gradient_scales = [
-                tf.sqrt(tf.math.divide_no_nan(v.value, tf.cast(weight, v.dtype)))
-                for v in self.states(self._velocities, variables)
+                tf.sqrt(tf.math.divide_no_nan(v, tf.cast(weight, v.dtype)))
+                for v in self.read_state(self._velocity, variables)
             ]
         return newton_adam_direction(
             momentum,

@@ -101,7 +101,7 @@ class SALO(FuzzyControlledOptimizer):
     ) -> None:
         """Takes the gradient at `w + r` and averages the quotients."""
         shifts = [
-            tf.fill(v.shape, tf.cast(self.probe_radius, v.dtype)) for v in variables
+            tf.fill(g.shape, tf.cast(self.probe_radius, g.dtype)) for g in gradients
         ]
         shifted_gradients, _ = gradients_at(shifts)
         changes = curvature.gradient_change(gradients, shifted_gradients)
@@ -121,8 +121,8 @@ class SALO(FuzzyControlledOptimizer):
         """`|d|`, bias-corrected."""
         weight = self._curvature_weight.value
         return [
-            tf.abs(tf.math.divide_no_nan(d.value, tf.cast(weight, d.dtype)))
-            for d in self.states(self._curvatures, variables)
+            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype)))
+            for d in self.read_state(self._curvature, variables)
         ]
 
     def displacements(

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.closure import ClosureGradients
+from keras_fuzzyhess.packing import Packing
 from keras_fuzzyhess.replay import GradientReplay
 from keras_fuzzyhess.replicas import (
     all_reduce_sum,
@@ -36,6 +37,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
     """Base of optimizers that measure with gradients at shifted weights.
 
     A subclass implements `observe_loss`, `is_probe_step`, `probe` and `displacements`.
+    All gradients and shifts that it is given and gives are packed into one vector for
+    each dtype (`packing.py`).
 
     Args:
         learning_rate: Float, schedule or callable, as in `keras.optimizers.Optimizer`.
@@ -237,10 +240,17 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
             due = due & tf.equal((self._iterations.value + 1) % steps, 0)
-        take_probe = functools.partial(self.probe, gradients_at, grads, variables)
+        packing = Packing(variables)
+        packed = packing.pack(grads)
+        packed_at = packing.packed(gradients_at)
+        take_probe = functools.partial(self.probe, packed_at, packed, variables)
         if due is True:
             take_probe()
         else:
+            # Else the second forward pass begins before the first backward pass has
+            # ended, and the activations of both are alive at once.
+            with tf.control_dependencies([loss, *packed]):
+                due = tf.identity(due)
             cond_in_every_replica(due, take_probe, _nothing)
         super()._backend_apply_gradients(grads, trainable_variables)
 
@@ -249,7 +259,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         # `update_step`, called with one variable at a time, cannot take. Every replica
         # computes the same update from the summed gradients and writes its own copy.
         variables = [_native(v) for v in trainable_variables]
-        gradients = all_reduce_sum(grads)
+        packing = Packing(variables)
+        gradients = all_reduce_sum(packing.pack(grads))
         learning_rate = tf.cast(learning_rate, tf.float32)
         displacements = self.displacements(gradients, variables, learning_rate)
         decay = (
@@ -257,6 +268,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             if self.weight_decay
             else None
         )
+        displacements = packing.unpack(displacements)
         for variable, displacement in zip(variables, displacements, strict=True):
             if decay is not None and self._use_weight_decay(variable):
                 displacement += variable * tf.cast(decay, variable.dtype)

@@ -17,6 +17,7 @@ LAYERS = [
         "graph_path",
         "closure",
         "curvature",
+        "packing",
         "step_length",
         "replicas",
     },

@@ -175,7 +175,8 @@ def test_signs_differ_in_a_compiled_fit(jit_compile):
     class Spy(FuzzyHess):
         def build(self, variables):
             super().build(variables)
-            self.seen = self.add_variable((4, *variables[0].shape), name="seen")
+            count = sum(np.prod(v.shape, dtype=int) for v in variables)
+            self.seen = self.add_variable((4, count), name="seen")
 
         def probe(self, gradients_at, gradients, variables):
             def spying(shifts):

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.closure import ClosureGradients
+from keras_fuzzyhess.packing import Packing
 from keras_fuzzyhess.replay import GradientReplay
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
 from tests import networks
@@ -84,8 +85,9 @@ class Recorder(SecondGradientOptimizer):
         return tf.greater_equal(self.iterations.value, 0)
 
     def probe(self, gradients_at, gradients, variables):
-        shifted, _ = gradients_at(self.shifts)
-        for total, gradient in zip(self.sums, shifted, strict=True):
+        packing = Packing(variables)
+        shifted, _ = gradients_at(packing.pack(self.shifts))
+        for total, gradient in zip(self.sums, packing.unpack(shifted), strict=True):
             total.assign_add(gradient)
 
     def displacements(self, gradients, variables, learning_rate):

@@ -1,0 +1,118 @@
+"""All weights as one vector: a network has hundreds of weights, of few dtypes.
+
+What an optimizer does with each weight costs operations per weight: time to trace, to
+optimize and to start them, and memory for the graph. Packed into one long vector for
+each dtype, all weights take as many operations as one.
+"""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+
+class Packing:
+    """Turns a list of tensors, one for each weight, into few vectors and back.
+
+    Args:
+        variables: List of weights, whose shapes and dtypes the tensors have.
+
+    Example:
+
+    >>> packing = Packing([tf.zeros((2, 2)), tf.zeros(1)])
+    >>> vectors = packing.pack([tf.constant([[1.0, 2.0], [3.0, 4.0]]), [5.0]])
+    >>> vectors[0].numpy().tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0]
+    >>> [tensor.numpy().tolist() for tensor in packing.unpack(vectors)]
+    [[[1.0, 2.0], [3.0, 4.0]], [5.0]]
+    """
+
+    def __init__(self, variables: Sequence[tf.Variable]) -> None:
+        self._shapes = [tf.TensorShape(v.shape) for v in variables]
+        dtypes = [tf.as_dtype(v.dtype) for v in variables]
+        self.dtypes = list(dict.fromkeys(dtypes))
+        self._members = [
+            [i for i, dtype in enumerate(dtypes) if dtype == own] for own in self.dtypes
+        ]
+        self._sizes = [shape.num_elements() for shape in self._shapes]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Number of elements of each vector."""
+        return [sum(self._sizes[i] for i in members) for members in self._members]
+
+    def pack(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """One vector for each dtype, from a tensor for each weight."""
+        return [
+            tf.concat([self._flat(tensors[i], i) for i in members], axis=0)
+            for members in self._members
+        ]
+
+    def unpack(self, vectors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """A tensor for each weight, from one vector for each dtype."""
+        tensors: dict[int, tf.Tensor] = {}
+        for members, vector in zip(self._members, vectors, strict=True):
+            pieces = tf.split(vector, [self._sizes[i] for i in members])
+            for i, piece in zip(members, pieces, strict=True):
+                shape = self._shapes[i]
+                tensors[i] = piece if shape.rank == 1 else tf.reshape(piece, shape)
+        return [tensors[i] for i in range(len(self._shapes))]
+
+    def packed(self, gradients_at: Callable) -> Callable:
+        """`gradients_at` with shifts and gradients packed."""
+
+        def packed_gradients_at(shifts):
+            gradients, loss = gradients_at(self.unpack(shifts))
+            return self.pack(gradients), loss
+
+        return packed_gradients_at
+
+    def _flat(self, tensor: tf.Tensor, i: int) -> tf.Tensor:
+        return tensor if self._shapes[i].rank == 1 else tf.reshape(tensor, [-1])
+
+
+class PackedState:
+    """A number kept for each element of the weights, as part of an optimizer's state.
+
+    Args:
+        variables: List of all weights that will ever be trained.
+        add_variable: Callable `(shape, dtype, name) -> keras.Variable`.
+        name: String, the name of the variables.
+    """
+
+    def __init__(
+        self,
+        variables: Sequence[tf.Variable],
+        add_variable: Callable[..., keras.Variable],
+        name: str,
+    ) -> None:
+        self._packing = Packing(variables)
+        self._vectors: list[keras.Variable] = [
+            add_variable(shape=(length,), dtype=dtype.name, name=name)
+            for length, dtype in zip(
+                self._packing.lengths, self._packing.dtypes, strict=True
+            )
+        ]
+        self._count = len(variables)
+
+    def read(self, indices: Sequence[int]) -> list[tf.Tensor]:
+        """The state of some of the weights, packed."""
+        vectors = [vector.value for vector in self._vectors]
+        if self._is_all(indices):
+            return vectors
+        chosen = [self._packing.unpack(vectors)[i] for i in indices]
+        return Packing(chosen).pack(chosen)
+
+    def assign(self, vectors: Sequence[tf.Tensor], indices: Sequence[int]) -> None:
+        """Sets the state of some of the weights, packed; the others keep theirs."""
+        if not self._is_all(indices):
+            tensors = self._packing.unpack([vector.value for vector in self._vectors])
+            chosen = Packing([tensors[i] for i in indices])
+            for i, tensor in zip(indices, chosen.unpack(vectors), strict=True):
+                tensors[i] = tensor
+            vectors = self._packing.pack(tensors)
+        for variable, vector in zip(self._vectors, vectors, strict=True):
+            variable.assign(vector)
+
+    def _is_all(self, indices: Sequence[int]) -> bool:
+        return list(indices) == list(range(self._count))
