@@ -12,8 +12,11 @@ import tensorflow as tf
 FAST, SLOW = 0.1, 0.02
 """Rates of the two moving averages of the loss: windows of about 10 and 50 steps."""
 
-GAIN_RANGE = (0.1, 10.0)
-"""Bounds of the gain: a hundredfold range around the measured step length."""
+GAIN_RANGE = (1e-3, 1e3)
+"""Bounds of the gain. Wide, for the first step length is no more than a guess."""
+
+SLOWING = 100.0
+"""Number of steps after which rates of the gain count half."""
 
 HALF_WAY = 1000.0
 """Without `total_steps`, the number of steps after which progress is one half."""
@@ -111,28 +114,39 @@ def training_progress(step: tf.Tensor, total_steps: tf.Tensor | int) -> tf.Tenso
     return tf.where(total > 0, planned, step / (step + HALF_WAY))
 
 
-def controlled_gain(gain: tf.Tensor, output: dict[str, tf.Tensor]) -> tf.Tensor:
+def controlled_gain(
+    gain: tf.Tensor, output: dict[str, tf.Tensor], step: tf.Tensor
+) -> tf.Tensor:
     """The gain after the fuzzy system has spoken.
 
     Rate law, for a rule base with the output `gain_rate` (our choice): the output is
-    the relative change per step, `c <- clip(c exp(gain_rate), 0.1, 10)`.
+    the relative change per step at the start of the training, which slows down as the
+    training goes on,
+
+        c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000) ,
+
+    so that the gain can travel as far from step 1,000 to 2,000 as from 10,000 to
+    20,000.
     Direct law, for one with the output `gain` (arXiv 2403.15416): the output is the
     factor of the learning rate itself.
 
     Args:
         gain: Scalar, the gain `c` of the step before.
         output: Outputs of the control surface by name.
+        step: Scalar integer, number of steps taken before.
 
     Returns:
         Scalar.
 
     Example:
 
-    >>> float(controlled_gain(tf.constant(9.9), {"gain_rate": tf.constant(0.5)}))
-    10.0
-    >>> float(controlled_gain(tf.constant(9.9), {"gain": tf.constant(0.25)}))
+    >>> rate, direct = {"gain_rate": tf.constant(0.5)}, {"gain": tf.constant(0.25)}
+    >>> float(controlled_gain(tf.constant(999.0), rate, step=0))
+    1000.0
+    >>> float(controlled_gain(tf.constant(9.9), direct, step=0))
     0.25
     """
     if "gain" in output:
         return output["gain"]
-    return tf.clip_by_value(gain * tf.exp(output["gain_rate"]), *GAIN_RANGE)
+    rate = output["gain_rate"] / (1 + tf.cast(step, tf.float32) / SLOWING)
+    return tf.clip_by_value(gain * tf.exp(rate), *GAIN_RANGE)

@@ -20,7 +20,7 @@ def newton_adam_direction(
     momentum: Sequence[tf.Tensor],
     curvature: Sequence[tf.Tensor],
     mean_curvature: tf.Tensor,
-    gradient_scale: Sequence[tf.Tensor] | None,
+    gradient_scale: Sequence[tf.Tensor],
     power: float,
 ) -> list[tf.Tensor]:
     """The momentum divided by the preconditioner, outliers clipped.
@@ -29,24 +29,26 @@ def newton_adam_direction(
         momentum: List of tensors `m`, averages of the gradient.
         curvature: List of tensors `sqrt(d)`.
         mean_curvature: Scalar, the mean of `sqrt(d)` over all weights.
-        gradient_scale: List of tensors `sqrt(v)`, or None for
-            pure curvature.
+        gradient_scale: List of tensors `sqrt(v)`.
         power: Share of curvature, see `preconditioner`.
 
     Returns:
-        List of tensors `u`; the step is along `-u`.
+        List of tensors `u` without unit, whatever the power, elements about 1 where
+        gradients agree; the step is along `-u`.
 
     Example:
 
-    >>> m, d = [tf.constant([4.0, -1.1])], [tf.constant([2.0, 1.0])]
-    >>> u = newton_adam_direction(m, d, tf.constant(0.0), None, power=1)
+    >>> m, d, v = [tf.constant([3.0, 3.0])], [tf.constant([1.5, 0.5])], [[3.0, 3.0]]
+    >>> v = [tf.constant(v[0])]
+    >>> u = newton_adam_direction(m, d, tf.constant(1.0), v, power=1)
     >>> [round(float(x), 3) for x in u[0]]
-    [2.0, -1.1]
+    [0.625, 1.667]
     """
-    scales = [None] * len(momentum) if gradient_scale is None else gradient_scale
+    count = sum(v.shape.num_elements() for v in gradient_scale)
+    mean = tf.add_n([tf.cast(tf.reduce_sum(v), tf.float32) for v in gradient_scale])
     direction = [
-        m / preconditioner(d, tf.cast(mean_curvature, d.dtype), v, power)
-        for m, d, v in zip(momentum, curvature, scales, strict=True)
+        m / preconditioner(d, mean_curvature, v, mean / count, power)
+        for m, d, v in zip(momentum, curvature, gradient_scale, strict=True)
     ]
     return clip_to_root_mean_square(direction, CLIP_FACTOR)
 
@@ -54,18 +56,24 @@ def newton_adam_direction(
 def preconditioner(
     curvature: tf.Tensor,
     mean_curvature: tf.Tensor,
-    gradient_scale: tf.Tensor | None,
+    gradient_scale: tf.Tensor,
+    mean_gradient_scale: tf.Tensor,
     power: float,
 ) -> tf.Tensor:
     """Scale of each weight, between Newton's and Adam's.
 
-        D = (sqrt(d) + 0.1 mean(sqrt(d)) + eps)**power (sqrt(v) + eps)**(1 - power)
+        D = (mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1) + eps)**power
+            (sqrt(v) + eps)**(1 - power)
+
+    Curvature decides how weights compare with each other; the scale of all of them is
+    that of the gradients, so that a step length means the same for every power.
 
     Args:
         curvature: Tensor `sqrt(d)`, the root mean square of the curvature samples.
-        mean_curvature: Scalar, the mean of `sqrt(d)` over all weights.
-        gradient_scale: Tensor `sqrt(v)`, the root mean square of the gradients, or
-            None for pure curvature.
+        mean_curvature: Scalar, its mean over all weights; where it is 0, all weights
+            count as equally curved.
+        gradient_scale: Tensor `sqrt(v)`, the root mean square of the gradients.
+        mean_gradient_scale: Scalar, its mean over all weights.
         power: Share of curvature: 1 is pure curvature, 0 Adam's scale.
 
     Returns:
@@ -73,19 +81,20 @@ def preconditioner(
 
     Example:
 
-    >>> d, v = tf.constant([4.0, 1.0]), tf.constant([9.0, 1.0])
-    >>> preconditioner(d, 0.0, v, 0.5).numpy().round(4).tolist()
+    >>> d, v = tf.constant([3.9, 0.9]), tf.constant([9.0, 1.0])
+    >>> preconditioner(d, 1.0, v, 1.0, 0.5).numpy().round(4).tolist()
     [6.0, 1.0]
     """
-    bounded = curvature + CURVATURE_DAMPING * mean_curvature + EPSILON
-    if gradient_scale is None:
-        return bounded
     gradient_scale = gradient_scale + EPSILON
     if power == 0:
         return gradient_scale
+    mean_curvature = tf.cast(mean_curvature, curvature.dtype)
+    mean_gradient_scale = tf.cast(mean_gradient_scale, curvature.dtype)
+    relative = tf.where(mean_curvature > 0, curvature / mean_curvature, 1.0)
+    newton = mean_gradient_scale * (relative + CURVATURE_DAMPING) + EPSILON
     if power == 0.5:  # tf.pow takes several times as long as a square root
-        return tf.sqrt(bounded * gradient_scale)
-    return bounded**power * gradient_scale ** (1 - power)
+        return tf.sqrt(newton * gradient_scale)
+    return newton**power * gradient_scale ** (1 - power)
 
 
 def clip_to_root_mean_square(

@@ -21,8 +21,8 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
     """Base of optimizers whose gain and curvature momentum a rule base drives.
 
     It keeps the moving averages of the gradient (`beta_1`) and of a function of the
-    curvature samples (`beta_3`, from the rule base), and the statistics of the loss.
-    A subclass implements `measured_length`, `measured_slope` and `curvature_scale`
+    curvature samples (`beta_3`, from the rule base).
+    A subclass implements `loss_trend`, `step_length` and `curvature_scale`
     beside what `SecondGradientOptimizer` asks for.
 
     Args:
@@ -53,10 +53,6 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         super().build(variables)
         self._momentum = PackedState(variables, self.add_variable, "momentum")
         self._curvature = PackedState(variables, self.add_variable, "curvature")
-        self._loss_statistics = [
-            self.add_scalar(f"loss_{field}")
-            for field in controller.LossStatistics._fields
-        ]
         self._gain = self.add_scalar("gain", 1.0)
         self._beta_3 = self.add_scalar("beta_3")
         self._curvature_weight = self.add_scalar("curvature_weight")
@@ -107,12 +103,12 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
 
     # What a subclass implements.
 
-    def measured_length(self) -> tf.Tensor:
-        """Scalar by which the learning rate and the gain are multiplied."""
+    def loss_trend(self) -> tf.Tensor:
+        """Scalar in [-1, 1], positive when the loss falls: input of the rule base."""
         raise NotImplementedError
 
-    def measured_slope(self) -> tf.Tensor:
-        """Scalar slope of the loss along the direction of the step."""
+    def step_length(self) -> tf.Tensor:
+        """Scalar by which the learning rate and the gain are multiplied."""
         raise NotImplementedError
 
     def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
@@ -120,12 +116,6 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         raise NotImplementedError
 
     # Measure.
-
-    def observe_loss(self, loss: tf.Tensor) -> None:
-        """Takes the loss into the statistics that the trend is made of."""
-        statistics = controller.observe_loss(self._read_loss_statistics(), loss)
-        for variable, value in zip(self._loss_statistics, statistics, strict=True):
-            variable.assign(value)
 
     def average_curvature(
         self, samples: list[tf.Tensor], variables: Sequence[tf.Variable]
@@ -146,20 +136,18 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         """Asks the rule base for this step's gain and curvature momentum."""
         output = self._control()
         self._beta_3.assign(output["beta_3"])
-        self._gain.assign(controller.controlled_gain(self._gain.value, output))
+        gain = controller.controlled_gain(self._gain.value, output, self.iterations)
+        self._gain.assign(gain)
         return self._gain.value
 
     def _control(self) -> dict[str, tf.Tensor]:
         return self._surface.look_up(
-            loss_trend=controller.loss_trend(self._read_loss_statistics()),
+            loss_trend=self.loss_trend(),
             progress=self._progress(),
         )
 
     def _progress(self) -> tf.Tensor:
         return controller.training_progress(self.iterations, self._horizon.value)
-
-    def _read_loss_statistics(self) -> controller.LossStatistics:
-        return controller.LossStatistics(*(v.value for v in self._loss_statistics))
 
     # Apply.
 
@@ -207,15 +195,14 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
     def diagnostics(self) -> dict[str, float]:
         """What the optimizer has measured and decided, as a dict of numbers.
 
-        - `step_length`: measured length of the step, `a`; 1 for SALO, which measures
-          none.
+        - `step_length`: length of the first step, `a`, in units of the weights; 1 for
+          SALO, which has none.
         - `gain`: factor `c` that the rule base has set.
         - `beta_3`: momentum of the curvature, in [0, 1).
         - `loss_trend`: in [-1, 1], positive when the loss falls.
         - `progress`: in [0, 1].
         - `mean_curvature`: mean over all weights of the curvature's scale, in units
           of loss per squared weight.
-        - `slope`: slope of the loss along the step; NaN for SALO.
         - `probes`: gradient evaluations beyond one a step, so far.
 
         Raises:
@@ -236,13 +223,12 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
                 "`optimizer.build(model.trainable_variables)`."
             )
         signals = {
-            "step_length": self.measured_length(),
+            "step_length": self.step_length(),
             "gain": self._gain.value,
             "beta_3": self._beta_3.value,
-            "loss_trend": controller.loss_trend(self._read_loss_statistics()),
+            "loss_trend": self.loss_trend(),
             "progress": self._progress(),
             "mean_curvature": self._mean_curvature.value,
-            "slope": self.measured_slope(),
             "probes": self._probes.value,
         }
         return {

@@ -1,4 +1,4 @@
-"""FuzzyHess: curvature and step length measured, their use driven by fuzzy rules."""
+"""FuzzyHess: curvature measured, averaged weights, steps driven by fuzzy rules."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,27 +6,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import curvature, step_length
+from keras_fuzzyhess import averaged_weights, curvature
 from keras_fuzzyhess.arguments import (
     check_argument,
     check_integer,
     check_momentum,
     is_number,
 )
+from keras_fuzzyhess.averaged_weights import AveragedLoss
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
-from keras_fuzzyhess.packing import PackedState
+from keras_fuzzyhess.packing import PackedState, Packing
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
 from keras_fuzzyhess.second_gradient import GradientsAt
-
-LENGTH_PROBE_MOMENTUM = 0.97
-"""Momentum of slope and curvature along the step. Our choice."""
-
-TRUST_FACTOR = 4.0
-"""Largest growth of the step from one length probe to the next. Our choice."""
+from keras_fuzzyhess.step_length import first_step_length
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -35,42 +31,50 @@ class FuzzyHess(FuzzyControlledOptimizer):
 
     Most steps take one gradient `g`. Every `probe_interval`-th step takes a second
     one at randomly shifted weights, which samples the diagonal of the Hessian, and
-    half an interval later one further along the last step, which tells how long the
-    step should be. A fuzzy-logic system watches the loss and drives the gain `c` and
-    the momentum `beta_3` of the curvature. With all operations element by element:
+    half an interval later one at the moving average of the weights, where the loss
+    tells whether the steps are too long. A fuzzy-logic system turns that into the
+    gain `c` and the momentum `beta_3` of the curvature. With all operations element
+    by element:
 
     ```
     curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
                       d <- beta_3 d + (1 - beta_3) h**2
-    length probe      kappa = |u . (g(w) - g(w - eta u))| / eta
-                      s = g(w) . u + eta kappa ,    u, eta of the step before
-                      a = max(mean s, 0) / mean kappa
-    direction         u = m / D ,   D = (sqrt(d) + 0.1 mean(sqrt(d)))**p sqrt(v)**(1-p)
-    control           c <- clip(c exp(gain_rate), 0.1, 10)
-    step              eta = learning_rate c a ,    w <- w - eta u
+    average           average <- average + (w - average) / (1 + step / 10)
+    loss probe        trend = (L(average) - L(w)) / scatter of L(average)
+    direction         u = m / D ,   D = Newton**p sqrt(v)**(1-p) ,
+                      Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
+    control           c <- c exp(gain_rate(trend) / (1 + step / 100))
+    step              w <- w - learning_rate c a u ,    a = 0.02 rms(first w)
     ```
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
-    clipped to 3 times its root mean square. Between two length probes `eta` grows at
-    most fourfold, or to 4 `probe_radius` in the root mean square of `eta u`.
+    clipped to 3 times its root mean square.
+
+    **`fit` ends with the averaged weights**, as with Keras's `use_ema`: they are what
+    steps of this length lead to. On the way, for validation too, the model has the
+    weights themselves; put `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` before
+    callbacks that are to see the averages. A training loop of your own ends with
+    `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     Reference: Bensadok and Babar, "Fuzzy hyperparameters update in a second order
     optimization", arXiv 2403.15416, for the probe at shifted weights, the momentum of
     the second derivative and the fuzzy control of both. Random signs, the squared
-    average, the length probe, the direction between curvature and Adam, the rules and
-    all default values are our choice; `FuzzyHess.salo` keeps to the paper.
+    average, the averaged weights and the loss there, the direction between curvature
+    and Adam, the rules and all default values are our choice; `FuzzyHess.salo` keeps
+    to the paper.
 
     Args:
         learning_rate: A float, a `keras.optimizers.schedules.LearningRateSchedule` or
-            a callable: factor of the measured step length, without unit. Defaults to
-            `1.0`, the measured minimum; a schedule is a schedule of this factor.
+            a callable: factor of the step length, without unit. Defaults to `1.0`.
+            The rules make up for most of a change of it; a schedule that ends with 0
+            ends the training.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
         beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.999`
             (Adam's).
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
             0 is Adam's direction, 1 pure curvature. Defaults to `0.5`.
         probe_interval: Integer of at least 2. Every so many steps a curvature probe
-            and a length probe are taken, so that a step costs `1 + 2 / probe_interval`
+            and a loss probe are taken, so that a step costs `1 + 2 / probe_interval`
             gradients on average. Defaults to `10`.
         probe_radius: Positive float `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
@@ -81,6 +85,11 @@ class FuzzyHess(FuzzyControlledOptimizer):
         rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
             `skfuzzy.control.ControlSystem`. Defaults to
             `keras_fuzzyhess.fuzzy.default_rule_base()`.
+        use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
+            `True`.
+        ema_momentum: Float in [0, 1], the largest momentum of the average, which
+            grows as `step / (step + 10)`. Defaults to `0.999`, an average over no more
+            than about 1,000 steps.
         seed: Integer or `None`, seed of the random signs. With `None` one is drawn,
             after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
@@ -89,7 +98,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
             with `rms` the root mean square of the step over all weights, which takes
             the place of AdamW's learning rate), `clipnorm`, `clipvalue` and
             `global_clipnorm` (of what is averaged; probes see unclipped gradients),
-            `use_ema`, `ema_momentum`, `ema_overwrite_frequency`, `loss_scale_factor`
+            `ema_overwrite_frequency`, `loss_scale_factor`
             and `gradient_accumulation_steps` (a probe is taken on the last minibatch
             of those accumulated).
 
@@ -104,7 +113,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
     >>> model.compile(optimizer=FuzzyHess(), loss="mse")
     >>> x = tf.random.stateless_normal((64, 2), seed=(0, 1))
     >>> y = x @ [[1.0], [-2.0]]
-    >>> history = model.fit(x, y, epochs=20, verbose=0)
+    >>> history = model.fit(x, y, epochs=30, verbose=0)
     >>> history.history["loss"][-1] < 0.1 * history.history["loss"][0]
     True
     """
@@ -119,6 +128,8 @@ class FuzzyHess(FuzzyControlledOptimizer):
         probe_radius=0.01,
         total_steps=None,
         rule_base=None,
+        use_ema=True,
+        ema_momentum=0.999,
         seed=None,
         name="fuzzyhess",
         **kwargs,
@@ -129,6 +140,8 @@ class FuzzyHess(FuzzyControlledOptimizer):
             probe_radius,
             total_steps,
             default_rule_base() if rule_base is None else rule_base,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
             name=name,
             **kwargs,
         )
@@ -161,17 +174,19 @@ class FuzzyHess(FuzzyControlledOptimizer):
         return SALO(**kwargs)
 
     def build(self, variables) -> None:
-        """Creates the optimizer's variables, three numbers for each weight."""
+        """Creates the optimizer's variables, four numbers for each weight."""
         if self.built:
             return
         super().build(variables)
-        if self.curvature_power < 1:
-            self._velocity = PackedState(variables, self.add_variable, "velocity")
-        self._slope = self.add_scalar("slope")
-        self._slope_curvature = self.add_scalar("slope_curvature")
-        self._length_weight = self.add_scalar("length_weight")
-        self._last_length = self.add_scalar("last_length")
-        self._longest = self.add_scalar("longest")
+        if not self.use_ema:  # else Keras has made them
+            self._model_variables_moving_average = self.add_optimizer_variables(
+                variables, "average"
+            )
+        self._velocity = PackedState(variables, self.add_variable, "velocity")
+        self._averaged_loss = [
+            self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
+        ]
+        self._first_length = self.add_scalar("first_length")
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)
 
@@ -185,23 +200,17 @@ class FuzzyHess(FuzzyControlledOptimizer):
         self,
         gradients_at: GradientsAt,
         gradients: list[tf.Tensor],
+        loss: tf.Tensor,
         variables: list[tf.Variable],
     ) -> None:
         """Takes the probe that is due; one second gradient serves for either kind."""
         is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
-        direction = self._direction(variables, self.iterations)
-        last_length = self._last_length.value
-        # The step's own length, so that the parabola is fitted where it is used.
-        first = step_length.length_of_shift(direction, self.probe_radius)
-        distance = tf.where(last_length > 0, last_length, first)
-        signs = curvature.random_signs(direction, self._seed_generator)
+        signs = curvature.random_signs(gradients, self._seed_generator)
         shifts = [
-            tf.where(
-                is_curvature, self.probe_radius * z, -tf.cast(distance, u.dtype) * u
-            )
-            for z, u in zip(signs, direction, strict=True)
+            tf.where(is_curvature, self.probe_radius * z, way)
+            for z, way in zip(signs, self._way_to_average(variables), strict=True)
         ]
-        shifted_gradients, _ = gradients_at(shifts)
+        shifted_gradients, shifted_loss = gradients_at(shifts)
 
         # Each sums over replicas only what it needs: one number for each weight, or
         # two numbers.
@@ -210,30 +219,34 @@ class FuzzyHess(FuzzyControlledOptimizer):
             samples = curvature.diagonal_sample(all_reduce_sum(changes), shifts)
             self.average_curvature([sample**2 for sample in samples], variables)
 
-        def take_length():
-            pair = (gradients, shifted_gradients)
-            slopes = [step_length.inner_product(g, direction) for g in pair]
-            slopes = all_reduce_sum(slopes)
-            self._longest.assign(TRUST_FACTOR * tf.maximum(last_length, first))
-            self._average_parabola(
-                *step_length.slope_and_curvature(*slopes, distance, last_length)
+        def take_loss():
+            pair = tf.cast(tf.stack([loss, shifted_loss]), tf.float32)
+            statistics = averaged_weights.observe_averaged_loss(
+                self._read_averaged_loss(), *tf.unstack(all_reduce_sum(pair))
             )
+            for variable, value in zip(self._averaged_loss, statistics, strict=True):
+                variable.assign(value)
 
-        cond_in_every_replica(is_curvature, take_curvature, take_length)
+        cond_in_every_replica(is_curvature, take_curvature, take_loss)
         self._probes.assign_add(1)
 
-    def _average_parabola(self, slope: tf.Tensor, kappa: tf.Tensor) -> None:
-        averages = (self._slope, self._slope_curvature, self._length_weight)
-        for average, value in zip(averages, (slope, kappa, 1.0), strict=True):
-            average.assign(average + (1 - LENGTH_PROBE_MOMENTUM) * (value - average))
+    def _way_to_average(self, variables: list[tf.Variable]) -> list[tf.Tensor]:
+        """From the weights to their average, packed."""
+        averages = self._model_variables_moving_average
+        return Packing(variables).pack(
+            [averages[self._get_variable_index(v)].value - v for v in variables]
+        )
 
-    def measured_length(self) -> tf.Tensor:
-        """The line minimum `a`; 0, so that nothing moves, before the first probe."""
-        return step_length.line_minimum(self._slope.value, self._slope_curvature.value)
+    def _read_averaged_loss(self) -> AveragedLoss:
+        return AveragedLoss(*(v.value for v in self._averaged_loss))
 
-    def measured_slope(self) -> tf.Tensor:
-        """Bias-corrected average of the slopes `s`."""
-        return tf.math.divide_no_nan(self._slope.value, self._length_weight.value)
+    def loss_trend(self) -> tf.Tensor:
+        """How the loss moves from the averaged weights to the weights."""
+        return averaged_weights.averaged_loss_trend(self._read_averaged_loss())
+
+    def step_length(self) -> tf.Tensor:
+        """Length of the first step; 0 before it."""
+        return self._first_length.value
 
     def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """`sqrt(d)`, bias-corrected."""
@@ -248,43 +261,66 @@ class FuzzyHess(FuzzyControlledOptimizer):
         variables: list[tf.Variable],
         learning_rate: tf.Tensor,
     ) -> list[tf.Tensor]:
-        """`eta u`, from the gradients of this step."""
+        """`learning_rate c a u`, from the gradients of this step."""
         self.average_gradients(gradients, variables)
-        if self.curvature_power < 1:
-            squares = [gradient**2 for gradient in gradients]
-            self.move_average(self._velocity, squares, 1 - self.beta_2, variables)
-        length = tf.minimum(
-            learning_rate * self.update_gain() * self.measured_length(),
-            self._longest.value,
+        squares = [gradient**2 for gradient in gradients]
+        self.move_average(self._velocity, squares, 1 - self.beta_2, variables)
+        first = tf.where(
+            self._first_length.value > 0,
+            self._first_length.value,
+            first_step_length([tf.convert_to_tensor(v) for v in variables]),
         )
-        self._last_length.assign(length)
-        direction = self._direction(variables, self.iterations + 1)
+        self._first_length.assign(first)
+        length = learning_rate * self.update_gain() * first
+        direction = self._direction(variables)
         return [tf.cast(length, u.dtype) * u for u in direction]
 
-    def _direction(
-        self, variables: Sequence[tf.Variable], steps: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """`u` from the averages as they are after `steps` steps.
-
-        A length probe computes the direction of the step before once more, rather
-        than that it takes up memory.
-        """
-        momentum = self.momentum(variables, steps)
-        scales = self.curvature_scale(variables)
+    def _direction(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """`u` from the averages as they are in this step."""
+        steps = self.iterations + 1
         weight = 1 - self.beta_2 ** tf.cast(steps, tf.float32)
-        gradient_scales = None
-        if self.curvature_power < 1:
-            gradient_scales = [
-                tf.sqrt(tf.math.divide_no_nan(v, tf.cast(weight, v.dtype)))
-                for v in self.read_state(self._velocity, variables)
-            ]
+        gradient_scales = [
+            tf.sqrt(tf.math.divide_no_nan(v, tf.cast(weight, v.dtype)))
+            for v in self.read_state(self._velocity, variables)
+        ]
         return newton_adam_direction(
-            momentum,
-            scales,
+            self.momentum(variables, steps),
+            self.curvature_scale(variables),
             self._mean_curvature.value,
             gradient_scales,
             self.curvature_power,
         )
+
+    # Average.
+
+    def _backend_apply_gradients(self, grads, trainable_variables) -> None:
+        super()._backend_apply_gradients(grads, trainable_variables)
+        if not self.use_ema:  # else Keras has done it
+            self._update_model_variables_moving_average(self._trainable_variables)
+
+    def _update_model_variables_moving_average(self, trainable_variables) -> None:
+        # Overridden for a momentum that grows, so that the average has no bias towards
+        # the first weights and needs no horizon.
+        rate = averaged_weights.averaging_rate(self.iterations, self.ema_momentum)
+        if self.gradient_accumulation_steps:
+            accumulated = (self._iterations + 1) % self.gradient_accumulation_steps
+            rate = tf.where(tf.equal(accumulated, 0), rate, 0.0)
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            way = tf.convert_to_tensor(variable) - average.value
+            average.assign(average.value + tf.cast(rate, way.dtype) * way)
+
+    def finalize_variable_values(self, var_list) -> None:
+        """Puts the averaged weights in place of the weights, as `fit` does at its end.
+
+        Does nothing with `use_ema=False`, and before the first step, when there is no
+        average.
+
+        Args:
+            var_list: List of the model's trainable variables.
+        """
+        if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:
+            super().finalize_variable_values(var_list)
 
     # Save.
 

@@ -1,14 +1,13 @@
-"""On which steps a second gradient is taken, and for what."""
+"""On which steps a second gradient is taken, and where."""
 
 import tensorflow as tf
 
-EARLY_CURVATURE_PROBES = (0, 2, 6)
-EARLY_LENGTH_PROBES = (1, 3, 7)
+EARLY_CURVATURE_PROBES = (0, 2)
 """Additional probes of the first steps, when nothing is known. Our choice."""
 
 
 def probe_schedule(step: tf.Tensor, interval: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether a step takes a curvature probe or a length probe.
+    """Whether a step takes a curvature probe or a probe at the averaged weights.
 
     Every `interval`-th step takes one of each kind, half an interval apart; never
     both, so that one copy of the step's graph serves for both.
@@ -23,18 +22,13 @@ def probe_schedule(step: tf.Tensor, interval: int) -> tuple[tf.Tensor, tf.Tensor
     Example:
 
     >>> def kind(step):
-    ...     is_curvature, is_length = probe_schedule(step, interval=10)
-    ...     return "c" if is_curvature else "l" if is_length else "."
+    ...     is_curvature, is_average = probe_schedule(step, interval=10)
+    ...     return "c" if is_curvature else "a" if is_average else "."
     >>> "".join(kind(step) for step in range(22))
-    'clcl.lcl..c....l....c.'
+    'c.c..a....c....a....c.'
     """
     step = tf.cast(step, tf.int32)
     phase = step % interval
-    regular_curvature = tf.equal(phase, 0)
-    regular_length = tf.equal(phase, interval // 2)
-    early_curvature = tf.reduce_any(tf.equal(step, EARLY_CURVATURE_PROBES))
-    early_length = tf.reduce_any(tf.equal(step, EARLY_LENGTH_PROBES))
-    return (
-        regular_curvature | (early_curvature & ~regular_length),
-        regular_length | (early_length & ~regular_curvature),
-    )
+    is_average = tf.equal(phase, interval // 2)
+    early = tf.reduce_any(tf.equal(step, EARLY_CURVATURE_PROBES))
+    return (tf.equal(phase, 0) | early) & ~is_average, is_average

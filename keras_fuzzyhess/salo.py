@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import curvature
+from keras_fuzzyhess import controller, curvature
 from keras_fuzzyhess.arguments import check_positive
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
@@ -89,6 +89,16 @@ class SALO(FuzzyControlledOptimizer):
         check_positive("epsilon", epsilon)
         self.epsilon = epsilon
 
+    def build(self, variables) -> None:
+        """Creates the optimizer's variables, two numbers for each weight."""
+        if self.built:
+            return
+        super().build(variables)
+        self._loss_statistics = [
+            self.add_scalar(f"loss_{field}")
+            for field in controller.LossStatistics._fields
+        ]
+
     def is_probe_step(self) -> bool:
         """Every step takes a second gradient."""
         return True
@@ -97,9 +107,14 @@ class SALO(FuzzyControlledOptimizer):
         self,
         gradients_at: GradientsAt,
         gradients: list[tf.Tensor],
+        loss: tf.Tensor,
         variables: list[tf.Variable],
     ) -> None:
         """Takes the gradient at `w + r` and averages the quotients."""
+        total = all_reduce_sum(tf.cast(loss, tf.float32))
+        statistics = controller.observe_loss(self._read_loss_statistics(), total)
+        for variable, value in zip(self._loss_statistics, statistics, strict=True):
+            variable.assign(value)
         shifts = [
             tf.fill(g.shape, tf.cast(self.probe_radius, g.dtype)) for g in gradients
         ]
@@ -109,13 +124,16 @@ class SALO(FuzzyControlledOptimizer):
         self.average_curvature(samples, variables)
         self._probes.assign_add(1)
 
-    def measured_length(self) -> tf.Tensor:
+    def step_length(self) -> tf.Tensor:
         """1: the paper's learning rate comes from the fuzzy system alone."""
         return tf.constant(1.0)
 
-    def measured_slope(self) -> tf.Tensor:
-        """NaN: the paper's optimizer does not measure it."""
-        return tf.constant(float("nan"))
+    def loss_trend(self) -> tf.Tensor:
+        """How the minibatch losses move, in units of their own scatter."""
+        return controller.loss_trend(self._read_loss_statistics())
+
+    def _read_loss_statistics(self) -> controller.LossStatistics:
+        return controller.LossStatistics(*(v.value for v in self._loss_statistics))
 
     def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """`|d|`, bias-corrected."""

@@ -36,7 +36,7 @@ class _PendingStep(threading.local):
 class SecondGradientOptimizer(keras.optimizers.Optimizer):
     """Base of optimizers that measure with gradients at shifted weights.
 
-    A subclass implements `observe_loss`, `is_probe_step`, `probe` and `displacements`.
+    A subclass implements `is_probe_step`, `probe` and `displacements`.
     All gradients and shifts that it is given and gives are packed into one vector for
     each dtype (`packing.py`).
 
@@ -61,10 +61,6 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
     # What a subclass implements.
 
-    def observe_loss(self, loss: tf.Tensor) -> None:
-        """Takes in the loss of the minibatch, summed over replicas."""
-        raise NotImplementedError
-
     def is_probe_step(self) -> tf.Tensor | bool:
         """Whether this step takes a second gradient."""
         raise NotImplementedError
@@ -73,11 +69,13 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self,
         gradients_at: GradientsAt,
         gradients: list[tf.Tensor],
+        loss: tf.Tensor,
         variables: list[tf.Variable],
     ) -> None:
         """Takes one second gradient and keeps what it tells in the state.
 
-        Gradients here are those of this replica, before clipping and accumulation.
+        Loss and gradients here are those of this replica, before clipping and
+        accumulation.
         """
         raise NotImplementedError
 
@@ -235,7 +233,6 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             if loss_fn is not None
             else GradientReplay(grads, loss, variables)
         )
-        self.observe_loss(all_reduce_sum(tf.cast(loss, tf.float32)))
         due = self.is_probe_step()
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
@@ -243,7 +240,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         packing = Packing(variables)
         packed = packing.pack(grads)
         packed_at = packing.packed(gradients_at)
-        take_probe = functools.partial(self.probe, packed_at, packed, variables)
+        take_probe = functools.partial(self.probe, packed_at, packed, loss, variables)
         if due is True:
             take_probe()
         else:

@@ -9,20 +9,21 @@ from keras_fuzzyhess.fuzzy.rule import Rule
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Term, Variable
 
+RISING, FLAT, FALLING = -1.0, -0.4, 0.0
+"""Where the terms of `loss_trend` hold fully, by default. The trend is measured from
+the averaged weights, around which weights that make good use of noisy gradients swing:
+their loss is higher by 0.4 of its scatter."""
+
 CLEAR_TREND = 1.0
-"""Loss trend from which a loss is plainly falling, or below minus this rising."""
+"""Loss trend from which a loss is plainly falling, or below minus this rising, for the
+rule base in the paper's form, whose trend is that of the minibatches' losses."""
 
 EARLY_END, MIDDLE, LATE_START = 0.1, 0.5, 0.9
 """Progress up to which training is fully early, is in the middle, is fully late."""
 
-GAIN_RATES = {
-    "cut": -0.03,
-    "anneal": -0.01,
-    "ease": -0.003,
-    "hold": 0.0,
-    "raise": 0.005,
-}
-"""Peaks of the sets of `gain_rate`: relative change of the gain per step."""
+GAIN_RATES = {"cut": -0.045, "hold": 0.0, "raise": 0.03}
+"""Peaks of the sets of `gain_rate`: relative change of the gain per step at the start,
+see `keras_fuzzyhess.controller`."""
 
 GAINS = {"tiny": 0.1, "small": 0.3, "half": 0.5, "full": 1.0}
 """Peaks of the sets of `gain`: factor of the learning rate."""
@@ -37,23 +38,23 @@ wide, so that none outweighs another when both are cut at the same level."""
 DEFAULT_RULES = (
     # loss_trend, progress, gain_rate, beta_3, why
     ("rising", "early", "cut", "short",
-     "The loss rises: the steps are too long and old curvature misleads."),
+     "The weights swing widely: the steps are too long, and old curvature misleads."),
     ("rising", "middle", "cut", "short",
-     "The loss rises: the steps are too long and old curvature misleads."),
+     "The weights swing widely: the steps are too long, and old curvature misleads."),
     ("rising", "late", "cut", "medium",
-     "The loss rises: shorten the steps, but late curvature hardly changes."),
-    ("flat", "early", "ease", "short",
-     "No clear progress: noise weighs, so shorten the steps slowly."),
-    ("flat", "middle", "ease", "medium",
-     "Progress flattens: noise begins to weigh, so shorten the steps slowly."),
-    ("flat", "late", "anneal", "long",
-     "Only noise is left: anneal, and average the curvature over it."),
+     "The weights swing widely: shorten the steps; late curvature hardly changes."),
+    ("flat", "early", "hold", "short",
+     "The average makes up for the swings: keep the steps, follow the curvature."),
+    ("flat", "middle", "hold", "medium",
+     "The average makes up for the swings: keep the steps."),
+    ("flat", "late", "hold", "long",
+     "The average makes up for the swings: keep the steps, average the curvature."),
     ("falling", "early", "raise", "short",
-     "The loss falls and there is a long way to go: try longer steps."),
+     "The weights are ahead of their average: take longer steps."),
     ("falling", "middle", "raise", "long",
-     "The loss falls: the curvature can be trusted, so try longer steps."),
-    ("falling", "late", "hold", "long",
-     "The loss still falls: keep what works this late."),
+     "The weights are ahead of their average: take longer steps, trust the curvature."),
+    ("falling", "late", "raise", "long",
+     "The weights are ahead of their average even now: take longer steps."),
 )  # fmt: skip
 """The rules of the default rule base."""
 
@@ -85,11 +86,11 @@ def default_rule_base() -> RuleBase:
     """The rule base that FuzzyHess uses by default: 9 rules, rate law.
 
     Three terms of `loss_trend` (rising, flat, falling) by three of `progress` (early,
-    middle, late). The gain grows while the loss falls, shrinks quickly when it rises,
-    and is annealed slowly when progress flattens. The memory of the curvature grows
-    with progress, and is short while the loss rises.
+    middle, late). The gain grows while the weights are ahead of their average, is held
+    while they swing around it moderately, and shrinks when they swing widely. The
+    memory of the curvature grows with progress, and is short while the loss rises.
 
-    Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.03 to 0.005, `beta_3` in
+    Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.045 to 0.03, `beta_3` in
     [0, 0.9995] with peaks from 0.9 to 0.99. The centroid reaches the peaks, for
     they belong to symmetric triangles inside the range. All numbers are our choice.
 
@@ -105,7 +106,8 @@ def default_rule_base() -> RuleBase:
     if loss_trend=rising, progress=early then beta_3=short, gain_rate=cut
     """
     gain_rate = _peaks("gain_rate", -0.1, 0.1, GAIN_RATES, GAIN_RATE_SPREAD)
-    return _rule_base("default", gain_rate, DEFAULT_RULES)
+    trend = (RISING, FLAT, FALLING)
+    return _rule_base("default", trend, gain_rate, DEFAULT_RULES)
 
 
 def paper_rule_base() -> RuleBase:
@@ -127,20 +129,24 @@ def paper_rule_base() -> RuleBase:
     'direct'
     """
     gain = _peaks("gain", 0.0, 2.0, GAINS, GAIN_SPREAD)
-    return _rule_base("paper", gain, PAPER_RULES)
+    trend = (-CLEAR_TREND, 0.0, CLEAR_TREND)
+    return _rule_base("paper", trend, gain, PAPER_RULES)
 
 
 def _rule_base(
-    name: str, gain: Variable, rules: tuple[tuple[str, str, str, str, str], ...]
+    name: str,
+    trend: tuple[float, float, float],
+    gain: Variable,
+    rules: tuple[tuple[str, str, str, str, str], ...],
 ) -> RuleBase:
     loss_trend = Variable(
         "loss_trend",
         -1.0,
         1.0,
         (
-            Term("rising", "left_shoulder", (-CLEAR_TREND, 0.0)),
-            Term("flat", "triangle", (-CLEAR_TREND, 0.0, CLEAR_TREND)),
-            Term("falling", "right_shoulder", (0.0, CLEAR_TREND)),
+            Term("rising", "left_shoulder", trend[:2]),
+            Term("flat", "triangle", trend),
+            Term("falling", "right_shoulder", trend[1:]),
         ),
     )
     progress = Variable(
@@ -159,11 +165,11 @@ def _rule_base(
         (gain, _peaks("beta_3", 0.0, 0.9995, BETAS, BETA_SPREAD)),
         tuple(
             Rule(
-                {"loss_trend": trend, "progress": stage},
+                {"loss_trend": trend_term, "progress": stage},
                 {gain.name: gain_term, "beta_3": memory},
                 why=why,
             )
-            for trend, stage, gain_term, memory, why in rules
+            for trend_term, stage, gain_term, memory, why in rules
         ),
     )
 
