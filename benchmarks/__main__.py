@@ -15,11 +15,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def parsed(argv=None) -> argparse.Namespace:
-    from benchmarks.contestants import CONTESTANTS
+    from benchmarks.protocol import CONTESTANTS
     from benchmarks.workloads import WORKLOADS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results/workloads")
+    )
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS))
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
     parser.add_argument("--seeds", type=int, default=5)
@@ -38,7 +40,7 @@ def run_part(arguments: argparse.Namespace) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     results = Results(arguments.output, f"part_{arguments.part}")
-    pairs = [(w, c) for w in arguments.workloads for c in arguments.contestants]
+    pairs = [(w, c) for c in arguments.contestants for w in arguments.workloads]
     for workload, contestant in pairs[arguments.part :: arguments.jobs]:
         measure(workload, contestant, arguments.seeds, results)
         tf.keras.backend.clear_session()

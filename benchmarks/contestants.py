@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_fuzzyhess import FuzzyHess
+from benchmarks.hessian_peers import AdaHessian, Sophia
+from keras_fuzzyhess import SALO, FuzzyHess
 
 GRID = tuple(float(np.round(10 ** (k / 2), 5)) for k in range(-4, 5))
 """Nine learning rates as multiples of a middle one, half a decade apart."""
@@ -48,4 +49,12 @@ OURS = {
 }
 """FuzzyHess as it is, and with its learning rate divided and multiplied by four."""
 
-CONTESTANTS: dict[str, Contestant] = BASELINES | OURS
+PEERS = {
+    "lion": tuned(keras.optimizers.Lion, 0.0003, ("constant",)),
+    "muon": tuned(keras.optimizers.Muon, 0.003, ("constant",)),
+    "schedulefree": tuned(keras.optimizers.ScheduleFreeAdamW, 0.003, ("constant",)),
+    "adahessian": tuned(AdaHessian, 0.03, ("constant",)),
+    "sophia": tuned(Sophia, 0.001, ("constant",)),
+    "salo": tuned(SALO, 0.3, ("constant",)),
+}
+"""Optimizers that are tuned and shown, but are no part of the target."""

@@ -7,13 +7,19 @@ the lowest final training loss, for each schedule, is run with the other seeds.
 import math
 from collections.abc import Callable, Iterable
 
-from benchmarks.contestants import CONTESTANTS, Contestant
+from benchmarks.ablations import ABLATIONS
+from benchmarks.contestants import BASELINES, OURS, PEERS, Contestant
 from benchmarks.results import Results, environment, key_of
 from benchmarks.training import Training
 from benchmarks.workloads import WORKLOADS
 
+CONTESTANTS: dict[str, Contestant] = BASELINES | OURS | ABLATIONS | PEERS
+
+SEEDS = dict.fromkeys(ABLATIONS, 2) | dict.fromkeys(PEERS, 3)
+"""Seeds of those that are measured less often than `--seeds` says."""
+
 OVERTIME = 1.5
-"""Untuned contestants may go on for so many budgets, to see when they get there."""
+"""FuzzyHess may go on for so many budgets, to see when it gets there."""
 
 
 def final_loss(record: dict, averaged: bool = False) -> float:
@@ -47,7 +53,7 @@ def measure(
         best = best_setting(records)
         if best is None:
             continue
-        for seed in range(1, seeds):
+        for seed in range(1, min(seeds, SEEDS.get(contestant, seeds))):
             _run(
                 training,
                 contestant,
@@ -84,8 +90,7 @@ def _run(training, contestant, schedule, learning_rate, seed, results, say) -> N
     }
     if key_of(record) in results.runs:
         return
-    untuned = len(training.plan.learning_rates) == 1
-    budget = int(workload.gradients * (OVERTIME if untuned else 1))
+    budget = int(workload.gradients * (OVERTIME if contestant in OURS else 1))
     record |= training().run(learning_rate, schedule, seed, budget)
     results.add(record | environment())
     say(

@@ -64,10 +64,14 @@ def environment() -> dict[str, str]:
 
 
 def _rounded(value):
+    """Losses and times to 5 digits; a learning rate must stay what it is."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {
+            key: item if key == "learning_rate" else _rounded(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_rounded(item) for item in value]
     return value

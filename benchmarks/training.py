@@ -1,5 +1,6 @@
 """Trainings of one network with one optimizer, traced once for all of them."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.hessian_peers import HessianOptimizer
 from benchmarks.workload import Workload
 
 EVALUATIONS = 20
@@ -62,17 +64,23 @@ class Training:
         """
         self._restart(seed)
         batches = self._batches(seed)
-        steps = self.optimizer_steps(gradients)
         curve: list[dict] = []
-        seconds = 0.0
-        for block in np.array_split(np.arange(steps), EVALUATIONS):
-            rates = np.full(len(block), learning_rate, "float32")
+        seconds, cost = 0.0, 1.0
+        for target in np.linspace(0, gradients, EVALUATIONS + 1)[1:]:
+            taken, steps_before = self.gradient_evaluations(), self._steps()
+            # Probes are not evenly spread: what a step costs is known from the last.
+            steps = max(1, round((target - taken) / cost))
+            rates = np.full(steps, learning_rate, "float32")
             if schedule == "cosine":
-                rates *= 0.5 + 0.5 * np.cos(np.pi * block / steps)
-            indices = np.stack([next(batches) for _ in block])
+                share = (taken + cost * np.arange(steps)) / gradients
+                rates *= 0.5 + 0.5 * np.cos(np.pi * np.minimum(share, 1.0))
+            indices = np.stack([next(batches) for _ in range(steps)])
             start = time.perf_counter()
             self._train(indices, rates)
             seconds += time.perf_counter() - start
+            cost = (self.gradient_evaluations() - taken) / (
+                self._steps() - steps_before
+            )
             curve.append(
                 {
                     "gradients": self.gradient_evaluations(),
@@ -96,15 +104,10 @@ class Training:
         extra = getattr(self.optimizer, "extra_gradient_evaluations", None)
         if extra is None and hasattr(self.optimizer, "diagnostics"):
             extra = self.optimizer.diagnostics["probes"]
-        return int(self.optimizer.iterations.numpy()) + int(extra or 0)
+        return self._steps() + int(extra or 0)
 
-    def optimizer_steps(self, gradients: int) -> int:
-        """How many steps the optimizer can take with so many gradients."""
-        cost = getattr(self.optimizer, "gradients_per_step", None)
-        if cost is None and hasattr(self.optimizer, "diagnostics"):
-            interval = getattr(self.optimizer, "probe_interval", 1)
-            cost = 2.0 if interval == 1 else 1 + 2 / interval
-        return int(gradients / (cost or 1.0))
+    def _steps(self) -> int:
+        return int(self.optimizer.iterations.numpy())
 
     def _restart(self, seed: int) -> None:
         keras.utils.set_random_seed(seed)
@@ -145,11 +148,41 @@ class Training:
                 loss = self._objective(x, y, training=True)
                 scaled = self.optimizer.scale_loss(loss)
             variables = self.model.trainable_variables
+            if isinstance(self.optimizer, HessianOptimizer):
+                tf.cond(
+                    self.optimizer.hessian_due(),
+                    functools.partial(self._sample_hessian, x, y),
+                    lambda: tf.constant(True),
+                )
             self.optimizer.apply(tape.gradient(scaled, variables), variables)
             self._step.assign_add(1.0)
             rate = AVERAGING / (AVERAGING - 1 + self._step)
             for average, variable in zip(self._averages, variables, strict=True):
                 average.assign_add(rate * (variable.value - average))
+
+    def _sample_hessian(self, x, y):
+        variables = self.model.trainable_variables
+        signs = [tf.sign(tf.random.uniform(v.shape, -1, 1)) for v in variables]
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                loss = self._objective(x, y, training=True)
+            gradients = inner.gradient(loss, variables)
+            slope = tf.add_n(
+                [
+                    tf.reduce_sum(tf.convert_to_tensor(g) * z)
+                    for g, z in zip(gradients, signs, strict=True)
+                ]
+            )
+        products = outer.gradient(
+            slope, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        self.optimizer.observe_hessian(
+            [
+                z * tf.convert_to_tensor(product)
+                for z, product in zip(signs, products, strict=True)
+            ]
+        )
+        return tf.constant(True)
 
     def _of_averages(self, measure: Callable):
         """What `measure` gives with the averaged weights in the network."""

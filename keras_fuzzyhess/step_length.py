@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-FIRST_LENGTH = 0.02
+FIRST_LENGTH = 0.03
 """Root mean square of the first step, as a share of that of the weights."""
 
 SMALLEST_SCALE = 1e-3
@@ -43,7 +43,7 @@ def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
     """Length of the first step along a direction whose elements are about 1.
 
-        a = 0.02 max(rms(w), 0.001)
+        a = 0.03 max(rms(w), 0.001)
 
     Args:
         weights: List of tensors, the initial weights.
@@ -54,6 +54,6 @@ def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
     Example:
 
     >>> round(float(first_step_length([tf.constant([3.0, -4.0, 0.0, 0.0])])), 6)
-    0.05
+    0.075
     """
     return FIRST_LENGTH * tf.maximum(root_mean_square(weights), SMALLEST_SCALE)

@@ -138,7 +138,7 @@ class ControlSurface:
         >>> from keras_fuzzyhess.fuzzy import control_surface, default_rule_base
         >>> surface = control_surface(default_rule_base())
         >>> round(float(surface.look_up(1.0, 0.0)["gain_rate"]), 4)
-        0.03
+        0.025
         """
         constants = self._constants
         point = tf.stack(
