@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+QUICK := results/bench-quick
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean bench bench-quick
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
@@ -18,10 +19,22 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Runs what is missing in benchmarks/results/workloads: delete it to run all again.
+bench: .venv/ready
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.report
+
+bench-quick: .venv/ready
+	$(BIN)/python -m benchmarks --output $(QUICK) --seeds 1 \
+		--workloads quadratic mnist_1d regression \
+		--contestants sgd adam adamw fuzzyhess fuzzyhess/4 "fuzzyhess*4"
+	$(BIN)/python -m benchmarks.report --output $(QUICK) --pictures $(QUICK)
+
 # Made when there is none, and again only when the declared dependencies changed.
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[dev,examples,optuna,plots,tuner]"
+	$(BIN)/python -m pip install --quiet \
+		--editable ".[benchmarks,dev,examples,optuna,plots,tuner]"
 	touch $@
 
 clean:

@@ -1,4 +1,4 @@
-"""Runs the benchmark.
+"""Trains what is missing of the benchmark.
 
     python -m benchmarks [--output FOLDER] [--workloads …] [--contestants …] [--seeds N]
 
@@ -22,8 +22,12 @@ def parsed(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/results/workloads")
     )
-    parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS))
-    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
+    parser.add_argument(
+        "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS)
+    )
+    parser.add_argument(
+        "--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS)
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--part", type=int, help="which of the jobs this process is")
@@ -32,8 +36,10 @@ def parsed(argv=None) -> argparse.Namespace:
 
 def run_part(arguments: argparse.Namespace) -> None:
     """Every `jobs`-th pair of workload and contestant, on one core."""
+    import keras
     import tensorflow as tf
 
+    from benchmarks.datasets import MissingData
     from benchmarks.protocol import measure
     from benchmarks.results import Results
 
@@ -42,8 +48,11 @@ def run_part(arguments: argparse.Namespace) -> None:
     results = Results(arguments.output, f"part_{arguments.part}")
     pairs = [(w, c) for c in arguments.contestants for w in arguments.workloads]
     for workload, contestant in pairs[arguments.part :: arguments.jobs]:
-        measure(workload, contestant, arguments.seeds, results)
-        tf.keras.backend.clear_session()
+        try:
+            measure(workload, contestant, arguments.seeds, results)
+        except MissingData as error:
+            sys.exit(f"{workload}: {error}")
+        keras.utils.clear_session()
 
 
 def main() -> None:

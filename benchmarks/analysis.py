@@ -130,3 +130,22 @@ def relative_gradients(results: Results, workload: str, contestant: str) -> np.n
     budget = WORKLOADS[workload].gradients
     averages = contestant in AVERAGING
     return np.array([gradients_to(r, goal, averages) / budget for r in ours.records])
+
+
+def ablation_ratio(results: Results, workload: str, ablation: str) -> float | None:
+    """Training loss as a multiple of FuzzyHess's, of the seeds that both have."""
+    ours, other = (tuned(results, workload, n) for n in ("fuzzyhess", ablation))
+    if ours is None or other is None:
+        return None
+    return float(np.mean(other.losses) / np.mean(ours.losses[: len(other.losses)]))
+
+
+def ablation_means(results: Results) -> dict[str, float]:
+    """Geometric means over workloads of `ablation_ratio`, of those that were run."""
+    means = {}
+    for ablation in ABLATIONS:
+        ratios = [ablation_ratio(results, name, ablation) for name in WORKLOADS]
+        known = [ratio for ratio in ratios if ratio is not None]
+        if known:
+            means[ablation] = float(np.exp(np.mean(np.log(known))))
+    return means

@@ -1,6 +1,6 @@
 """Tables and pictures of the benchmark, made from its raw results alone.
 
-python -m benchmarks.report [--output benchmarks/results/workloads] [--pictures docs/images]
+python -m benchmarks.report [--output FOLDER] [--pictures FOLDER]
 """
 
 import argparse
@@ -13,6 +13,12 @@ from benchmarks.ablations import ABLATIONS
 from benchmarks.contestants import BASELINES, OURS, PEERS
 from benchmarks.results import Results
 from benchmarks.workloads import WORKLOADS
+
+RESULTS = Path(__file__).parent / "results" / "workloads"
+"""Where the recorded results are."""
+
+NOISE = 0.03
+"""Differences of geometric means that two seeds do not tell from nothing."""
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -111,21 +117,12 @@ def contestants_table(results: Results) -> str:
 def ablation_table(results: Results) -> str:
     """Training loss of FuzzyHess without a part, as a multiple of its own."""
     names = [n for n in ABLATIONS if _has_run(results, n)]
-    rows, logarithms = [], []
+    rows = []
     for name in WORKLOADS:
-        ours = analysis.tuned(results, name, "fuzzyhess")
-        found = [analysis.tuned(results, name, n) for n in names]
-        if ours is None or None in found:
-            continue
-        # Ablations have fewer seeds: compared are the same ones.
-        ratios = [
-            np.mean(t.losses) / np.mean(ours.losses[: len(t.losses)]) for t in found
-        ]
-        rows.append([name, *(f"{r:.3g}" for r in ratios)])
-        logarithms.append(np.log(ratios))
-    if rows:
-        means = np.exp(np.mean(logarithms, axis=0))
-        rows.append(["geometric mean", *(f"{m:.3g}" for m in means)])
+        ratios = [analysis.ablation_ratio(results, name, n) for n in names]
+        rows.append([name, *("" if r is None else f"{r:.3g}" for r in ratios)])
+    means = analysis.ablation_means(results)
+    rows.append(["geometric mean", *(f"{means[n]:.3g}" for n in names)])
     return table(["workload", *names], rows)
 
 
@@ -168,9 +165,7 @@ def draw(results: Results, folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/workloads")
-    )
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--pictures", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
     results = Results(arguments.output)

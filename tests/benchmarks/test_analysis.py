@@ -1,0 +1,92 @@
+"""Tables from raw results, and the defaults that they chose."""
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks import analysis, report
+from benchmarks.ablations import ABLATIONS
+from benchmarks.contestants import BASELINES
+from benchmarks.results import Results
+from benchmarks.workloads import WORKLOADS
+from keras_fuzzyhess import FuzzyHess
+
+RECORDED = Results(report.RESULTS)
+
+
+def record(contestant, losses, seed=0, learning_rate=1.0, schedule="constant"):
+    budget = WORKLOADS["quadratic"].gradients
+    n = len(losses)
+    return {
+        "workload": "quadratic",
+        "contestant": contestant,
+        "schedule": schedule,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "curve": {
+            "gradients": [budget * (i + 1) / n for i in range(n)],
+            "loss": losses,
+            "averaged_loss": [loss / 2 for loss in losses],
+        },
+        "held_back": {"loss": losses[-1]},
+        "averaged_held_back": {"loss": losses[-1] / 2},
+    }
+
+
+@pytest.fixture
+def results(tmp_path):
+    made = Results(tmp_path)
+    made.add(record("adam", [9.0, 8.0, 6.0, 4.0], learning_rate=0.1))
+    made.add(record("adam", [9.0, 9.0, 9.0, math.nan], learning_rate=1.0))
+    made.add(record("adam", [9.0, 8.0, 7.0, 3.0], schedule="cosine"))
+    made.add(record("adam", [9.0, 8.0, 7.0, 4.0], schedule="cosine", seed=1))
+    made.add(record("sgd", [9.0, 9.0, 9.0, 9.0]))
+    made.add(record("fuzzyhess", [12.0, 8.0, 6.0, 4.0]))
+    made.add(record("fuzzyhess", [12.0, 10.0, 9.0, 8.0], seed=1))
+    return made
+
+
+def test_the_best_baseline_is_the_best_of_all_settings(results):
+    best = analysis.best_baseline(results, "quadratic")
+    assert (best.contestant, best.schedule) == ("adam", "cosine")
+    np.testing.assert_allclose(sorted(best.losses), [3.0, 4.0])
+
+
+def test_gradients_to_the_goal_are_read_from_the_averaged_weights(results):
+    """The goal is 3.5: 7 of the raw losses, reached half-way from 8 to 6."""
+    relative = analysis.relative_gradients(results, "quadratic", "fuzzyhess")
+    np.testing.assert_allclose(sorted(relative), [0.625, np.inf])
+
+
+def test_a_table_of_made_up_results(results):
+    text = report.target_table(results)
+    assert "adam, cosine, 1" in text and "3.5 (3 to 4)" in text
+    assert "0 of 1 workloads" in text
+
+
+def test_recorded_results_are_whole():
+    """Five seeds of FuzzyHess and of the best of each baseline, on every workload."""
+    for name in WORKLOADS:
+        for contestant in (*BASELINES, "fuzzyhess", "fuzzyhess/4", "fuzzyhess*4"):
+            found = analysis.tuned(RECORDED, name, contestant)
+            assert found is not None and len(found.losses) == 5, (name, contestant)
+        for baseline, plan in BASELINES.items():
+            tried = {(k[2], k[3]) for k in RECORDED.runs if k[:2] == (name, baseline)}
+            assert len(tried) == len(plan.learning_rates) * len(plan.schedules)
+
+
+def test_defaults_are_those_that_the_ablations_chose():
+    """No alternative is better by more than the noise of two seeds, see the README."""
+    config = FuzzyHess().get_config()
+    defaults = {
+        "curvature_power": 0.5,
+        "probe_interval": 10,
+        "use_ema": True,
+        "learning_rate": 1.0,
+    }
+    assert defaults.items() <= config.items()
+    means = analysis.ablation_means(RECORDED)
+    assert set(means) == set(ABLATIONS)
+    for name, mean in means.items():
+        assert mean > 1 - report.NOISE, name

@@ -1,0 +1,82 @@
+"""Trainings of the benchmark: counted, repeatable, resumed."""
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import protocol
+from benchmarks.contestants import Contestant
+from benchmarks.hessian_peers import AdaHessian, Sophia
+from benchmarks.results import Results
+from benchmarks.training import EVALUATIONS, Training
+from benchmarks.workloads import WORKLOADS
+from keras_fuzzyhess import SALO, FuzzyHess
+
+QUADRATIC = WORKLOADS["quadratic"]
+
+
+@pytest.mark.parametrize(
+    "make, probes",
+    [(keras.optimizers.Adam, 0), (FuzzyHess, 19), (SALO, 60), (AdaHessian, 60)],
+)
+def test_every_gradient_is_counted(make, probes):
+    """SALO and AdaHessian take two a step, FuzzyHess a fifth more than one."""
+    training = Training(QUADRATIC, make)
+    curve = training.run(0.01, "constant", 0, 120)["curve"]
+    steps = int(training.optimizer.iterations.numpy())
+    assert len(curve["loss"]) == len(curve["gradients"]) == EVALUATIONS
+    assert abs(curve["gradients"][-1] - 120) <= 3
+    assert curve["gradients"][-1] - steps == pytest.approx(probes, abs=3)
+
+
+def test_a_run_repeats_whatever_was_run_before():
+    training = Training(WORKLOADS["mnist_1d"], FuzzyHess)
+    first = training.run(1.0, "constant", 3, 60)["curve"]
+    training.run(4.0, "cosine", 4, 60)
+    assert training.run(1.0, "constant", 3, 60)["curve"] == first
+
+
+def test_the_averaged_weights_are_what_fit_would_leave():
+    """The runner's averages, kept for every optimizer, are FuzzyHess's own."""
+    training = Training(QUADRATIC, FuzzyHess)
+    training.run(1.0, "constant", 0, 100)
+    own = training.optimizer._model_variables_moving_average
+    for average, expected in zip(own, training._averages, strict=True):
+        np.testing.assert_allclose(average.numpy(), expected.numpy(), rtol=1e-5)
+
+
+def test_a_diverged_run_ends_early():
+    training = Training(QUADRATIC, lambda: keras.optimizers.SGD(momentum=0.9))
+    curve = training.run(1e6, "constant", 0, 200)["curve"]
+    assert len(curve["loss"]) < EVALUATIONS
+    assert not np.isfinite(curve["loss"][-1])
+
+
+def test_hutchinson_samples_are_those_of_the_exact_hessian():
+    """On a quadratic the average of the samples is the Hessian's diagonal."""
+    training = Training(QUADRATIC, Sophia)
+    training.optimizer.hessian_interval, training.optimizer.beta_2 = 1, 0.99
+    training.run(1e-6, "constant", 0, 600)
+    root = training.model.layers[-1].get_weights()[0]
+    diagonal = np.diag(root @ root.T)
+    samples = training.optimizer._curvatures[0].numpy() / (1 - 0.99**300)
+    assert np.corrcoef(samples, diagonal)[0, 1] > 0.8
+    assert samples.mean() == pytest.approx(diagonal.mean(), rel=0.1)
+
+
+def test_finished_runs_are_kept_and_not_run_again(tmp_path, monkeypatch):
+    contestant = Contestant(keras.optimizers.Adam, (0.01, 0.1))
+    monkeypatch.setitem(protocol.CONTESTANTS, "some", contestant)
+    said: list[str] = []
+
+    def measure(seeds):
+        protocol.measure("quadratic", "some", seeds, Results(tmp_path), said.append)
+
+    measure(1)
+    assert len(said) == 2
+    measure(2)
+    # The better learning rate once more, with the other seed.
+    assert len(said) == 3 and "0.1 seed 1" in said[-1]
+    records = Results(tmp_path).runs.values()
+    assert {r["seed"] for r in records} == {0, 1}
+    assert all(r["versions"] and r["machine"] for r in records)
