@@ -16,17 +16,17 @@ from keras_fuzzyhess.arguments import (
 from keras_fuzzyhess.averaged_weights import AveragedLoss
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
-from keras_fuzzyhess.packing import PackedState, Packing
+from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
 from keras_fuzzyhess.second_gradient import GradientsAt
 from keras_fuzzyhess.step_length import first_step_length
+from keras_fuzzyhess.weight_averaging import WeightAveragingOptimizer
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
-class FuzzyHess(FuzzyControlledOptimizer):
+class FuzzyHess(WeightAveragingOptimizer):
     """Second-order optimizer that finds its own learning rate.
 
     Most steps take one gradient `g`. Every `probe_interval`-th step takes a second
@@ -178,10 +178,6 @@ class FuzzyHess(FuzzyControlledOptimizer):
         if self.built:
             return
         super().build(variables)
-        if not self.use_ema:  # else Keras has made them
-            self._model_variables_moving_average = self.add_optimizer_variables(
-                variables, "average"
-            )
         self._velocity = PackedState(variables, self.add_variable, "velocity")
         self._averaged_loss = [
             self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
@@ -208,7 +204,7 @@ class FuzzyHess(FuzzyControlledOptimizer):
         signs = curvature.random_signs(gradients, self._seed_generator)
         shifts = [
             tf.where(is_curvature, self.probe_radius * z, way)
-            for z, way in zip(signs, self._way_to_average(variables), strict=True)
+            for z, way in zip(signs, self.way_to_average(variables), strict=True)
         ]
         shifted_gradients, shifted_loss = gradients_at(shifts)
 
@@ -229,13 +225,6 @@ class FuzzyHess(FuzzyControlledOptimizer):
 
         cond_in_every_replica(is_curvature, take_curvature, take_loss)
         self._probes.assign_add(1)
-
-    def _way_to_average(self, variables: list[tf.Variable]) -> list[tf.Tensor]:
-        """From the weights to their average, packed."""
-        averages = self._model_variables_moving_average
-        return Packing(variables).pack(
-            [averages[self._get_variable_index(v)].value - v for v in variables]
-        )
 
     def _read_averaged_loss(self) -> AveragedLoss:
         return AveragedLoss(*(v.value for v in self._averaged_loss))
@@ -290,37 +279,6 @@ class FuzzyHess(FuzzyControlledOptimizer):
             gradient_scales,
             self.curvature_power,
         )
-
-    # Average.
-
-    def _backend_apply_gradients(self, grads, trainable_variables) -> None:
-        super()._backend_apply_gradients(grads, trainable_variables)
-        if not self.use_ema:  # else Keras has done it
-            self._update_model_variables_moving_average(self._trainable_variables)
-
-    def _update_model_variables_moving_average(self, trainable_variables) -> None:
-        # Overridden for a momentum that grows, so that the average has no bias towards
-        # the first weights and needs no horizon.
-        rate = averaged_weights.averaging_rate(self.iterations, self.ema_momentum)
-        if self.gradient_accumulation_steps:
-            accumulated = (self._iterations + 1) % self.gradient_accumulation_steps
-            rate = tf.where(tf.equal(accumulated, 0), rate, 0.0)
-        averages = self._model_variables_moving_average
-        for variable, average in zip(trainable_variables, averages, strict=True):
-            way = tf.convert_to_tensor(variable) - average.value
-            average.assign(average.value + tf.cast(rate, way.dtype) * way)
-
-    def finalize_variable_values(self, var_list) -> None:
-        """Puts the averaged weights in place of the weights, as `fit` does at its end.
-
-        Does nothing with `use_ema=False`, and before the first step, when there is no
-        average.
-
-        Args:
-            var_list: List of the model's trainable variables.
-        """
-        if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:
-            super().finalize_variable_values(var_list)
 
     # Save.
 

@@ -1,0 +1,81 @@
+"""A fuzzy-controlled optimizer that averages the weights by Keras's own `use_ema`."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_fuzzyhess.averaged_weights import averaging_rate
+from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
+from keras_fuzzyhess.packing import Packing
+
+
+class WeightAveragingOptimizer(FuzzyControlledOptimizer):
+    """Base of optimizers that measure at the moving average of the weights.
+
+    The average is kept whatever `use_ema` is, for measurements need it; `use_ema` says
+    whether it takes the place of the weights when `fit` ends.
+
+    Args:
+        *args: Those of `FuzzyControlledOptimizer`.
+        **kwargs: Those of `FuzzyControlledOptimizer`.
+    """
+
+    def build(self, variables) -> None:
+        """Creates the averages of `variables`."""
+        if self.built:
+            return
+        super().build(variables)
+        if not self.use_ema:  # else Keras has made them
+            self._model_variables_moving_average = self.add_optimizer_variables(
+                variables, "average"
+            )
+
+    def way_to_average(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """From the weights to their average, packed."""
+        return Packing(variables).pack([self._average_of(v) - v for v in variables])
+
+    def finalize_variable_values(self, var_list) -> None:
+        """Puts the averaged weights in place of the weights, as `fit` does at its end.
+
+        Does nothing with `use_ema=False`, and before the first step, when there is no
+        average.
+
+        Args:
+            var_list: List of the model's trainable variables.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> w, optimizer = tf.Variable([5.0, -3.0]), FuzzyHess(seed=0)
+        >>> path = []
+        >>> for _ in range(2):
+        ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+        ...     path.append(w.numpy())
+        >>> optimizer.finalize_variable_values([w])
+        >>> bool(min(path[0][0], path[1][0]) < w[0] < max(path[0][0], path[1][0]))
+        True
+        """
+        if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:
+            super().finalize_variable_values(var_list)
+
+    def _average_of(self, variable: tf.Variable) -> tf.Variable:
+        index = self._get_variable_index(variable)
+        return self._model_variables_moving_average[index].value
+
+    def _backend_apply_gradients(self, grads, trainable_variables) -> None:
+        super()._backend_apply_gradients(grads, trainable_variables)
+        if not self.use_ema:  # else Keras has done it
+            self._update_model_variables_moving_average(self._trainable_variables)
+
+    def _update_model_variables_moving_average(self, trainable_variables) -> None:
+        # Overridden for a momentum that grows, so that the average has no bias towards
+        # the first weights and needs no horizon.
+        rate = averaging_rate(self.iterations, self.ema_momentum)
+        if self.gradient_accumulation_steps:
+            accumulated = (self._iterations + 1) % self.gradient_accumulation_steps
+            rate = tf.where(tf.equal(accumulated, 0), rate, 0.0)
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            way = tf.convert_to_tensor(variable) - average.value
+            average.assign(average.value + tf.cast(rate, way.dtype) * way)
