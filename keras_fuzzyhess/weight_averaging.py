@@ -79,3 +79,15 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         for variable, average in zip(trainable_variables, averages, strict=True):
             way = tf.convert_to_tensor(variable) - average.value
             average.assign(average.value + tf.cast(rate, way.dtype) * way)
+
+    def _overwrite_model_variables_with_average_value(
+        self, trainable_variables
+    ) -> None:
+        # Overridden because Keras's pairs weights and averages in their order, which
+        # goes wrong as soon as a layer is frozen after the optimizer was built.
+        for variable in trainable_variables:
+            self._distribution_strategy.extended.update(
+                variable.value if isinstance(variable, keras.Variable) else variable,
+                lambda weight, average: weight.assign(average),
+                args=(self._average_of(variable),),
+            )
