@@ -16,7 +16,7 @@ def probe_schedule(step: tf.Tensor, interval: int) -> tuple[tf.Tensor, tf.Tensor
     As the training goes on, what they measure changes less from step to step, and they
     become rarer: a curvature probe is due where
 
-        phase(step) = 200 / interval log(1 + step / 200)
+        phase(step) = 400 / interval log(1 + step / 400)
 
     reaches an integer, one at the averaged weights half-way between. So `n` steps take
     `2 phase(n)` probes. Never both on one step, so that one copy of the step's graph

@@ -1,34 +1,39 @@
-"""A moving average of the weights beside an optimizer's steps, as Keras's own.
+"""A fuzzy-controlled optimizer that averages the weights by Keras's own `use_ema`."""
 
-Overridden is what Keras's `use_ema` does not have: a momentum that grows, so that the
-average has no bias towards the first weights and needs no horizon, and an average that
-is kept for measuring even where the user does not want it in the end.
-"""
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.averaged_weights import averaging_rate
+from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.packing import Packing
 
 
-class WeightAveraging(keras.optimizers.Optimizer):
-    """Keeps the average of the weights; `fit` ends with it unless `use_ema=False`."""
+class WeightAveragingOptimizer(FuzzyControlledOptimizer):
+    """Base of optimizers that measure at the moving average of the weights.
+
+    The average is kept whatever `use_ema` is, for measurements need it; `use_ema` says
+    whether it takes the place of the weights when `fit` ends.
+
+    Args:
+        *args: Those of `FuzzyControlledOptimizer`.
+        **kwargs: Those of `FuzzyControlledOptimizer`.
+    """
 
     def build(self, variables) -> None:
-        """Creates the averages, one for each of `variables`."""
+        """Creates the averages of `variables`."""
+        if self.built:
+            return
         super().build(variables)
         if not self.use_ema:  # else Keras has made them
             self._model_variables_moving_average = self.add_optimizer_variables(
                 variables, "average"
             )
 
-    def way_to_average(self, variables: list[tf.Variable]) -> list[tf.Tensor]:
+    def way_to_average(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """From the weights to their average, packed."""
-        averages = self._model_variables_moving_average
-        return Packing(variables).pack(
-            [averages[self._get_variable_index(v)].value - v for v in variables]
-        )
+        return Packing(variables).pack([self._average_of(v) - v for v in variables])
 
     def finalize_variable_values(self, var_list) -> None:
         """Puts the averaged weights in place of the weights, as `fit` does at its end.
@@ -38,9 +43,25 @@ class WeightAveraging(keras.optimizers.Optimizer):
 
         Args:
             var_list: List of the model's trainable variables.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> w, optimizer = tf.Variable([5.0, -3.0]), FuzzyHess(seed=0)
+        >>> path = []
+        >>> for _ in range(2):
+        ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+        ...     path.append(w.numpy())
+        >>> optimizer.finalize_variable_values([w])
+        >>> bool(min(path[0][0], path[1][0]) < w[0] < max(path[0][0], path[1][0]))
+        True
         """
         if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:
             super().finalize_variable_values(var_list)
+
+    def _average_of(self, variable: tf.Variable) -> tf.Variable:
+        index = self._get_variable_index(variable)
+        return self._model_variables_moving_average[index].value
 
     def _backend_apply_gradients(self, grads, trainable_variables) -> None:
         super()._backend_apply_gradients(grads, trainable_variables)
@@ -48,6 +69,8 @@ class WeightAveraging(keras.optimizers.Optimizer):
             self._update_model_variables_moving_average(self._trainable_variables)
 
     def _update_model_variables_moving_average(self, trainable_variables) -> None:
+        # Overridden for a momentum that grows, so that the average has no bias towards
+        # the first weights and needs no horizon.
         rate = averaging_rate(self.iterations, self.ema_momentum)
         if self.gradient_accumulation_steps:
             accumulated = (self._iterations + 1) % self.gradient_accumulation_steps
@@ -56,3 +79,15 @@ class WeightAveraging(keras.optimizers.Optimizer):
         for variable, average in zip(trainable_variables, averages, strict=True):
             way = tf.convert_to_tensor(variable) - average.value
             average.assign(average.value + tf.cast(rate, way.dtype) * way)
+
+    def _overwrite_model_variables_with_average_value(
+        self, trainable_variables
+    ) -> None:
+        # Overridden because Keras's pairs weights and averages in their order, which
+        # goes wrong as soon as a layer is frozen after the optimizer was built.
+        for variable in trainable_variables:
+            self._distribution_strategy.extended.update(
+                variable.value if isinstance(variable, keras.Variable) else variable,
+                lambda weight, average: weight.assign(average),
+                args=(self._average_of(variable),),
+            )

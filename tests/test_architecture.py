@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "keras_fuzzyhess"
 LAYERS = [
     {
         "arguments",
+        "averaged_weights",
         "fuzzy",
         "graph_path",
         "closure",
@@ -24,7 +25,7 @@ LAYERS = [
     {"replay", "direction", "controller", "probe_schedule", "plot_parts"},
     {"second_gradient", "plots"},
     {"fuzzy_controlled"},
-    {"salo", "monitor"},
+    {"salo", "monitor", "weight_averaging"},
     {"optimizer"},
 ]
 

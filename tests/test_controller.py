@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess.controller import (
+    GAIN_RANGE,
+    SLOWING,
     LossStatistics,
     controlled_gain,
     loss_trend,
@@ -55,10 +57,29 @@ def test_progress_with_and_without_a_plan():
 def test_rate_law_is_bounded_and_direct_law_is_direct():
     up, down = {"gain_rate": tf.constant(0.05)}, {"gain_rate": tf.constant(-0.05)}
     gain = tf.constant(1.0)
-    np.testing.assert_allclose(controlled_gain(gain, up), np.exp(0.05), rtol=1e-6)
-    for output, bound in ((up, 10.0), (down, 0.1)):
+    raised = controlled_gain(gain, up, step=0)
+    np.testing.assert_allclose(raised, np.exp(0.05), rtol=1e-6)
+    for output, bound in zip((down, up), GAIN_RANGE, strict=True):
         gain = tf.constant(1.0)
         for _ in range(200):
-            gain = controlled_gain(gain, output)
+            gain = controlled_gain(gain, output, step=0)
         np.testing.assert_allclose(gain, bound, rtol=1e-6)
-    assert float(controlled_gain(gain, {"gain": tf.constant(0.3)})) == np.float32(0.3)
+    direct = {"gain": tf.constant(0.3)}
+    assert float(controlled_gain(gain, direct, step=0)) == np.float32(0.3)
+
+
+def test_gain_travels_as_far_in_later_doublings_of_the_training():
+    """A rate that lasts changes the gain by a power of the steps taken."""
+    output, gains = {"gain_rate": tf.constant(0.005)}, {}
+    gain = tf.constant(1.0)
+    for step in range(6400):
+        if step in (800, 1600, 3200):
+            gains[step] = float(gain)
+        gain = controlled_gain(gain, output, step)
+    gains[6400] = float(gain)
+    measured = [gains[2 * start] / gains[start] for start in (800, 1600, 3200)]
+    expected = [
+        ((SLOWING + 2 * start) / (SLOWING + start)) ** (0.005 * SLOWING)
+        for start in (800, 1600, 3200)
+    ]
+    np.testing.assert_allclose(measured, expected, rtol=1e-3)

@@ -4,16 +4,58 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.direction import clip_to_root_mean_square, preconditioner
+from keras_fuzzyhess.direction import (
+    CLIP_FACTOR,
+    CURVATURE_DAMPING,
+    EPSILON,
+    clip_to_root_mean_square,
+    newton_adam_direction,
+    preconditioner,
+)
 
 CURVATURE, SCALE = tf.constant([0.0, 1.0, 4.0]), tf.constant([1.0, 9.0, 0.25])
+MEAN, MEAN_SCALE = np.mean(CURVATURE), np.mean(SCALE)
+
+every_power = pytest.mark.parametrize("power", [0, 0.25, 0.5, 0.75, 1])
 
 
-@pytest.mark.parametrize("power", [0, 0.25, 0.5, 0.75, 1])
+def expected_scale(power):
+    newton = MEAN_SCALE * (CURVATURE.numpy() / MEAN + CURVATURE_DAMPING) + EPSILON
+    return newton**power * (SCALE.numpy() + EPSILON) ** (1 - power)
+
+
+@every_power
 def test_preconditioner_is_the_formula(power):
-    mean = tf.constant(5.0 / 3)
-    measured = preconditioner(CURVATURE, mean, SCALE, power)
-    expected = (CURVATURE + 0.1 * mean + 1e-8) ** power * (SCALE + 1e-8) ** (1 - power)
+    measured = preconditioner(
+        CURVATURE, tf.constant(MEAN), SCALE, tf.constant(MEAN_SCALE), power
+    )
+    np.testing.assert_allclose(measured, expected_scale(power), rtol=1e-5)
+
+
+@every_power
+def test_direction_is_the_momentum_over_it_whatever_the_units(power):
+    """Means run over all tensors; neither unit of loss nor of curvature counts."""
+    momentum = tf.constant([0.1, -1.0, 0.2])
+    expected = momentum / expected_scale(power)
+    bound = CLIP_FACTOR * np.sqrt(np.mean(expected**2))
+    assert (np.abs(expected) < bound).all(), "nothing is clipped here"
+    for unit, curvature_unit in ((1.0, 1.0), (100.0, 1.0), (1.0, 0.01)):
+        parts = [
+            [x[:1], x[1:]]
+            for x in (unit * momentum, curvature_unit * CURVATURE, unit * SCALE)
+        ]
+        mean = tf.constant(curvature_unit * MEAN)
+        direction = newton_adam_direction(parts[0], parts[1], mean, parts[2], power)
+        np.testing.assert_allclose(tf.concat(direction, 0), expected, rtol=1e-5)
+
+
+@every_power
+def test_without_curvature_all_weights_are_equally_curved(power):
+    measured = preconditioner(
+        tf.zeros(3), tf.constant(0.0), SCALE, tf.constant(MEAN_SCALE), power
+    )
+    newton = MEAN_SCALE * (1 + CURVATURE_DAMPING) + EPSILON
+    expected = newton**power * (SCALE + EPSILON) ** (1 - power)
     np.testing.assert_allclose(measured, expected, rtol=1e-5)
 
 

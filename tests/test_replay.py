@@ -78,13 +78,10 @@ class Recorder(SecondGradientOptimizer):
         super().build(variables)
         self.sums = self.add_optimizer_variables(variables, "sum")
 
-    def observe_loss(self, loss):
-        pass
-
     def is_probe_step(self):
         return tf.greater_equal(self.iterations.value, 0)
 
-    def probe(self, gradients_at, gradients, variables):
+    def probe(self, gradients_at, gradients, loss, variables):
         packing = Packing(variables)
         shifted, _ = gradients_at(packing.pack(self.shifts))
         for total, gradient in zip(self.sums, packing.unpack(shifted), strict=True):

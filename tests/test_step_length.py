@@ -1,56 +1,33 @@
-"""The parabola along the last step, on quadratics where it is known."""
+"""How far the first step goes."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.step_length import (
-    length_of_shift,
-    line_minimum,
-    slope_and_curvature,
+    FIRST_LENGTH,
+    SMALLEST_SCALE,
+    first_step_length,
+    inner_product,
+    root_mean_square,
 )
 
-HESSIAN = tf.constant([[3.0, 1.0], [1.0, 2.0]])
+WEIGHTS = [tf.constant([3.0, -4.0]), tf.constant([[0.0], [0.5]])]
+FLAT = np.array([3.0, -4.0, 0.0, 0.5])
 
 
-def gradient(w):
-    return tf.linalg.matvec(HESSIAN, w)
+def test_means_run_over_all_elements():
+    np.testing.assert_allclose(inner_product(WEIGHTS, WEIGHTS), FLAT @ FLAT)
+    np.testing.assert_allclose(root_mean_square(WEIGHTS), np.sqrt((FLAT**2).mean()))
 
 
-def test_length_is_the_exact_line_minimum():
-    """From the point after a step, the best length of that step is found."""
-    w, u = tf.constant([2.0, -1.0]), tf.constant([1.0, 0.5])
-    taken, distance = tf.constant(0.4), tf.constant(0.3)
-    now = w - taken * u
-    slope, kappa = slope_and_curvature(
-        tf.tensordot(gradient(now), u, 1),
-        tf.tensordot(gradient(now - distance * u), u, 1),
-        distance,
-        taken,
-    )
-    u_h_u = np.dot(u, gradient(u))
-    np.testing.assert_allclose(slope, np.dot(gradient(w), u), rtol=1e-5)
-    np.testing.assert_allclose(kappa, u_h_u, rtol=1e-5)
-    best = line_minimum(slope, kappa)
-    np.testing.assert_allclose(np.dot(gradient(w - best * u), u), 0.0, atol=1e-5)
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_first_step_is_a_share_of_the_weights(scale):
+    weights = [scale * w for w in WEIGHTS]
+    expected = FIRST_LENGTH * scale * np.sqrt((FLAT**2).mean())
+    np.testing.assert_allclose(first_step_length(weights), expected, rtol=1e-6)
 
 
-def test_negative_curvature_counts_by_its_size():
-    """Here the slope rises on the way down."""
-    slope, shifted_slope, distance = tf.constant([1.0, 1.1, 0.1])
-    _, kappa = slope_and_curvature(slope, shifted_slope, distance, tf.constant(0.0))
-    assert float(kappa) > 0
-
-
-def test_length_of_shift_gives_the_radius():
-    u = [tf.constant([3.0, 4.0]), tf.constant([[0.0, 0.0]])]
-    length = length_of_shift(u, 0.01)
-    shift = np.concatenate([np.ravel(length * x) for x in u])
-    np.testing.assert_allclose(np.sqrt(np.mean(shift**2)), 0.01, rtol=1e-5)
-
-
-def test_nothing_measured_gives_no_step():
-    distance = length_of_shift([tf.zeros(2)], 0.01)
-    assert float(distance) == 0.0
-    zero = tf.constant(0.0)
-    slope, kappa = slope_and_curvature(zero, zero, distance, zero)
-    assert float(line_minimum(slope, kappa)) == 0.0
+def test_weights_that_begin_at_zero_move():
+    length = first_step_length([tf.zeros(5)])
+    np.testing.assert_allclose(length, FIRST_LENGTH * SMALLEST_SCALE, rtol=1e-6)

