@@ -1,13 +1,15 @@
-"""Time of a training step of FuzzyHess and SALO as a multiple of Adam's.
+"""Time of a training step as a multiple of Adam's, on networks of three sizes.
 
-The quickstart's network and minibatch. Each round times a block of steps of every
-optimizer, in turn; the figure is the median over rounds of the ratio within a round, so
-that a machine that slows down for a while does not favour one of them.
+Each round times a block of steps of every optimizer, in turn; the figure is the median
+over rounds of the ratio within a round, so that a machine that slows down for a while
+does not favour one of them. All have taken their first steps, whose probes are more
+frequent, but no more than a few hundred: later, probes of FuzzyHess become rarer still.
 
-    python benchmarks/step_cost.py [--rounds 15] [--jit-compile]
+    python benchmarks/step_cost.py [--rounds 15] [--jit-compile] [--sizes small …]
 """
 
 import argparse
+import functools
 import os
 import platform
 import sys
@@ -25,20 +27,56 @@ from keras_fuzzyhess import FuzzyHess
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import quickstart
 
-STEPS = 60  # a multiple of the probe interval
+STEPS = 50  # a multiple of every probe interval
 
 OPTIMIZERS = {
     "Adam": keras.optimizers.Adam,
     "FuzzyHess": FuzzyHess,
-    "FuzzyHess, curvature_power=0": lambda: FuzzyHess(curvature_power=0.0),
+    "FuzzyHess, probe_interval=2": functools.partial(FuzzyHess, probe_interval=2),
+    "FuzzyHess, probe_interval=5": functools.partial(FuzzyHess, probe_interval=5),
+    "FuzzyHess, probe_interval=25": functools.partial(FuzzyHess, probe_interval=25),
     "SALO": FuzzyHess.salo,
 }
 
 
-def compiled_step(optimizer, jit_compile):
-    """A traced training step, past its first steps with their additional probes."""
+def perceptron():
+    """About 100,000 weights, little arithmetic."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Flatten(),
+            layers.Dense(128, "relu"),
+            layers.Dense(10, "softmax"),
+        ]
+    )
+
+
+def wide_perceptron():
+    """About five million weights."""
+    layers = keras.layers
+    hidden = [layers.Dense(1536, "relu") for _ in range(3)]
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Flatten(),
+            *hidden,
+            layers.Dense(10, "softmax"),
+        ]
+    )
+
+
+SIZES = {
+    "small": perceptron,
+    "medium": quickstart.build_network,
+    "large": wide_perceptron,
+}
+
+
+def compiled_step(build, optimizer, jit_compile):
+    """A training step, not traced yet."""
     keras.utils.set_random_seed(0)
-    model = quickstart.build_network()
+    model = build()
     loss_fn = keras.losses.SparseCategoricalCrossentropy()
 
     @tf.function(jit_compile=jit_compile)
@@ -51,36 +89,50 @@ def compiled_step(optimizer, jit_compile):
     return step
 
 
+def timed(step, batch, steps):
+    """Seconds a step takes."""
+    start = time.perf_counter()
+    for _ in range(steps):
+        step(*batch)
+    return (time.perf_counter() - start) / steps
+
+
+def measure(size, rounds, jit_compile):
+    """Prints a line for each optimizer."""
+    (x, y), _ = quickstart.load_digits()
+    batch = [tf.constant(a[: quickstart.BATCH_SIZE]) for a in (x, y)]
+    steps, first, seconds = {}, {}, {name: [] for name in OPTIMIZERS}
+    for name, make in OPTIMIZERS.items():
+        steps[name] = compiled_step(SIZES[size], make(), jit_compile)
+        first[name] = timed(steps[name], batch, 1)
+        timed(steps[name], batch, STEPS - 1)
+    for _ in range(rounds):
+        for name, step in steps.items():
+            seconds[name].append(timed(step, batch, STEPS))
+    adam = np.array(seconds["Adam"])
+    for name, values in seconds.items():
+        low, middle, high = np.quantile(np.array(values) / adam, [0.25, 0.5, 0.75])
+        print(
+            f"{size:<8}{name:<30}{1e3 * np.median(values):7.2f} ms  "
+            f"{middle:.2f} x Adam (quartiles {low:.2f} to {high:.2f}), "
+            f"first step {first[name]:.1f} s, {first[name] / first['Adam']:.1f} x",
+            flush=True,
+        )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--jit-compile", action="store_true")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     arguments = parser.parse_args()
-    (x, y), _ = quickstart.load_digits()
-    batch = [tf.constant(a[: quickstart.BATCH_SIZE]) for a in (x, y)]
-    steps, seconds = {}, {name: [] for name in OPTIMIZERS}
-    for name, make in OPTIMIZERS.items():
-        steps[name] = compiled_step(make(), arguments.jit_compile)
-        for _ in range(10):
-            steps[name](*batch)
-    for _ in range(arguments.rounds):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            for _ in range(STEPS):
-                step(*batch)
-            seconds[name].append((time.perf_counter() - start) / STEPS)
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
         f"XLA {arguments.jit_compile}, {arguments.rounds} rounds of {STEPS} steps"
     )
-    adam = np.array(seconds["Adam"])
-    for name, values in seconds.items():
-        low, middle, high = np.quantile(np.array(values) / adam, [0.25, 0.5, 0.75])
-        print(
-            f"{name:<30}{1e3 * np.median(values):7.2f} ms  "
-            f"{middle:.2f} x Adam (quartiles {low:.2f} to {high:.2f})"
-        )
+    for size in arguments.sizes:
+        measure(size, arguments.rounds, arguments.jit_compile)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ EVALUATIONS = 20
 SAMPLE = 1024
 """Examples on which it is evaluated, of those trained on and of those held back."""
 
-AVERAGING = 10.0
+AVERAGING = 20.0
 """After `t` steps, weights are averaged over about the last `t / AVERAGING`."""
 
 
@@ -48,7 +48,12 @@ class Training:
         self._step = tf.Variable(0.0)
 
     def run(
-        self, learning_rate: float, schedule: str, seed: int, gradients: int
+        self,
+        learning_rate: float,
+        schedule: str,
+        seed: int,
+        gradients: int,
+        overtime: float = 1.0,
     ) -> dict:
         """One training.
 
@@ -58,6 +63,8 @@ class Training:
             seed: Seed of initial weights, order of minibatches and noise.
             gradients: Budget in gradient evaluations. Ends earlier when the loss is
                 no longer finite.
+            overtime: For how many budgets the training goes on. What is held back is
+                evaluated after one.
 
         Returns:
             A dictionary of plain numbers and lists.
@@ -66,7 +73,9 @@ class Training:
         batches = self._batches(seed)
         curve: list[dict] = []
         seconds, cost = 0.0, 1.0
-        for target in np.linspace(0, gradients, EVALUATIONS + 1)[1:]:
+        held_back: dict = {}
+        for evaluation in range(1, round(overtime * EVALUATIONS) + 1):
+            target = evaluation * gradients / EVALUATIONS
             taken, steps_before = self.gradient_evaluations(), self._steps()
             # Probes are not evenly spread: what a step costs is known from the last.
             steps = max(1, round((target - taken) / cost))
@@ -90,12 +99,18 @@ class Training:
                     ),
                 }
             )
-            if not np.isfinite(curve[-1]["loss"]):
+            diverged = not np.isfinite(curve[-1]["loss"])
+            if evaluation == EVALUATIONS or diverged:
+                held_back = {
+                    "held_back": self._evaluate_held_back(),
+                    "averaged_held_back": self._of_averages(self._evaluate_held_back),
+                }
+            if diverged:
                 break
         return {
             "curve": {key: [point[key] for point in curve] for key in curve[0]},
-            "held_back": self._evaluate_held_back(),
-            "averaged_held_back": self._of_averages(self._evaluate_held_back),
+            **held_back,
+            "averaging": AVERAGING,
             "seconds": seconds,
         }
 

@@ -14,6 +14,7 @@ to run.
 import argparse
 import gzip
 import json
+import math
 import os
 import platform
 import sys
@@ -90,9 +91,11 @@ def planned_steps(name, gradients):
     """Steps with which an optimizer takes so many gradients."""
     if name == "salo":
         return gradients // 2
-    if name == "fuzzyhess":
-        return int((gradients - 5) / 1.2)  # two probes in ten steps, and a few early
-    return gradients
+    steps = gradients
+    if name == "fuzzyhess":  # see `probe_interval` in its docstring
+        while steps + 80 * math.log1p(steps / 400) + 1 > gradients:
+            steps -= 1
+    return steps
 
 
 def run(data, name, factor, seed):
@@ -119,6 +122,7 @@ def run(data, name, factor, seed):
     start = time.perf_counter()
     losses = [float(step(x, y)) for x, y in training.take(plan.steps)]
     seconds = time.perf_counter() - start
+    optimizer.finalize_variable_values(model.trainable_variables)
     model.compile(loss=loss_fn, metrics=["accuracy"])
     validation_loss, accuracy = model.evaluate(held_back, verbose=0)
     probes = 0

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-WINDOW = 10.0
-"""After `t` steps the average spans about the last `t / 10`. Our choice."""
+WINDOW = 20.0
+"""After `t` steps the average spans about the last `t / 20`. Our choice."""
 
 SLOWEST = 0.1
 """Least rate of the averages of losses: a memory of about 10 probes. Our choice."""
@@ -25,7 +25,7 @@ def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
     """By how much the averaged weights move towards the weights after a step.
 
         average <- average + rate (w - average) ,
-        rate = max(1 / (1 + step / 10), 1 - momentum)
+        rate = max(1 / (1 + step / 20), 1 - momentum)
 
     The first step makes the average equal to the weights, so that there is no bias
     towards where it started.
@@ -40,8 +40,8 @@ def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
 
     Example:
 
-    >>> float(averaging_rate(0, 0.999)), float(averaging_rate(90, 0.999))
-    (1.0, 0.10000000149011612)
+    >>> float(averaging_rate(0, 0.999)), float(averaging_rate(60, 0.999))
+    (1.0, 0.25)
     """
     rate = WINDOW / (WINDOW + tf.cast(step, tf.float32))
     return tf.maximum(rate, 1 - momentum)

@@ -38,7 +38,7 @@ class FuzzyHess(WeightAveragingOptimizer):
     ```
     curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
                       d <- beta_3 d + (1 - beta_3) h**2
-    average           average <- average + (w - average) / (1 + step / 10)
+    average           average <- average + (w - average) / (1 + step / 20)
     loss probe        trend = (L(average) - L(w)) / scatter of L(average)
     direction         u = m / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
@@ -87,7 +87,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
             `True`.
         ema_momentum: Float in [0, 1], the largest momentum of the average, which
-            grows as `step / (step + 10)`. Defaults to `0.999`, an average over no more
+            grows as `step / (step + 20)`. Defaults to `0.999`, an average over no more
             than about 1,000 steps.
         seed: Integer or `None`, seed of the random signs. With `None` one is drawn,
             after `keras.utils.set_random_seed` always the same.

@@ -9,10 +9,10 @@ from keras_fuzzyhess.fuzzy.rule import Rule
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Term, Variable
 
-RISING, FLAT, FALLING = -1.0, -0.4, 0.0
+RISING, FLAT, FALLING = -1.0, -0.45, 0.0
 """Where the terms of `loss_trend` hold fully, by default. The trend is measured from
 the averaged weights, around which weights that make good use of noisy gradients swing:
-their loss is higher by 0.4 of its scatter."""
+their loss is higher by 0.45 of its scatter."""
 
 CLEAR_TREND = 1.0
 """Loss trend from which a loss is plainly falling, or below minus this rising, for the
@@ -21,7 +21,7 @@ rule base in the paper's form, whose trend is that of the minibatches' losses.""
 EARLY_END, MIDDLE, LATE_START = 0.1, 0.5, 0.9
 """Progress up to which training is fully early, is in the middle, is fully late."""
 
-GAIN_RATES = {"cut": -0.04, "hold": 0.0, "raise": 0.025}
+GAIN_RATES = {"cut": -0.085, "hold": 0.0, "raise": 0.025}
 """Peaks of the sets of `gain_rate`: relative change of the gain per step at the start,
 see `keras_fuzzyhess.controller`."""
 
@@ -90,7 +90,7 @@ def default_rule_base() -> RuleBase:
     while they swing around it moderately, and shrinks when they swing widely. The
     memory of the curvature grows with progress, and is short while the loss rises.
 
-    Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.04 to 0.025, `beta_3` in
+    Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.085 to 0.025, `beta_3` in
     [0, 0.9995] with peaks from 0.9 to 0.99. The centroid reaches the peaks, for
     they belong to symmetric triangles inside the range. All numbers are our choice.
 
