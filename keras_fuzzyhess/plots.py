@@ -58,7 +58,7 @@ def plot_memberships(rule_base: RuleBase) -> np.ndarray:
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
     >>> axes = plot_memberships(default_rule_base())
     >>> len(axes[1, 0].lines)  # the terms of gain_rate
-    5
+    3
     """
     check_rule_base(rule_base)
     figure, axes = import_pyplot().subplots(2, 2, figsize=(9, 6), layout="constrained")
