@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import quickstart
 
 REPLICAS = 2
-# Of `probe_interval` steps one takes a curvature probe and one a length probe.
+# Of `probe_interval` steps one takes a curvature probe and one a loss probe.
 INTERVAL = 10
 
 
@@ -73,11 +73,11 @@ def kinds_of_step(graph):
     if probe is None:
         return {"every step": (always, 1.0)}
     always_in_probe = summed(probe)
-    curvature, length = (summed(branch) for branch in branches(probe))
+    curvature, loss = (summed(branch) for branch in branches(probe))
     return {
         "plain step": (always, 1 - 2 / INTERVAL),
         "curvature probe": (always + always_in_probe + curvature, 1 / INTERVAL),
-        "length probe": (always + always_in_probe + length, 1 / INTERVAL),
+        "loss probe": (always + always_in_probe + loss, 1 / INTERVAL),
     }
 
 

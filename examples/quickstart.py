@@ -133,7 +133,7 @@ LABELS = {"loss": "training (with dropout)", "val_loss": "validation"}
 
 
 def draw(runs, path):
-    """Learning curves of the first seed, and FuzzyHess's gain and step length."""
+    """Learning curves of the first seed, and how FuzzyHess changed its steps."""
     figure, (curves, control) = plt.subplots(1, 2, figsize=(10, 4))
     for run, colour in zip(runs[:2], ("black", "darkgray"), strict=True):
         recorder = run["recorder"]
@@ -144,9 +144,12 @@ def draw(runs, path):
     curves.set(xlabel="gradient evaluations", ylabel="loss", yscale="log")
     curves.legend()
     recorder = runs[0]["recorder"]
-    for name, style in (("gain", "-"), ("step_length", "--")):
-        values = [decision[name] for decision in recorder.decisions]
-        label = name.replace("_", " ")
+    gains = [decision["gain"] for decision in recorder.decisions]
+    lengths = [d["gain"] * d["step_length"] for d in recorder.decisions]
+    for label, style, values in (
+        ("gain", "-", gains),
+        ("gain times step length", "--", lengths),
+    ):
         control.plot(recorder.evaluations, values, style, color="black", label=label)
     control.set(xlabel="gradient evaluations", ylabel="FuzzyHess", yscale="log")
     control.legend()

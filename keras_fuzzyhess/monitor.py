@@ -12,7 +12,7 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
     """Puts the optimizer's `diagnostics` into the logs of `fit`.
 
     At the end of every epoch the diagnostics (`step_length`, `gain`, `beta_3`,
-    `loss_trend`, `progress`, `mean_curvature`, `slope`, `probes`; units and ranges are
+    `loss_trend`, `progress`, `mean_curvature`, `probes`; units and ranges are
     in `FuzzyHess.diagnostics`) join the logs under exactly these names. `History`, the
     progress bar and every callback that comes later in the list see them.
 

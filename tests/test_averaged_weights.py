@@ -182,3 +182,21 @@ def test_swap_ema_weights_shows_the_averages_on_the_way(swap_on_epoch):
     np.testing.assert_allclose(swapped, alone, atol=1e-5)
     seen = validated[-1 if swap_on_epoch else -2]
     np.testing.assert_allclose(seen, alone, atol=1e-5)
+
+
+def test_early_stopping_that_restores_averages_ends_with_them():
+    """With the two callbacks as the README places them."""
+    kept = []
+
+    class Keep(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            kept.append(flat(self.model.get_weights()))
+
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    stop = keras.callbacks.EarlyStopping(
+        "loss", mode="max", patience=1, restore_best_weights=True
+    )
+    model = compiled(FuzzyHess(seed=0))
+    history = fit(model, epochs=9, callbacks=[swap, Keep(), stop])
+    assert len(history.epoch) == 2, "the loss falls, so that the first epoch is best"
+    np.testing.assert_array_equal(flat(model.get_weights()), kept[0])

@@ -17,13 +17,13 @@ def describe(rule_base: RuleBase) -> str:
 
     Example:
 
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base
-    >>> print(describe(default_rule_base()))
-    Rule base 'default'
+    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
+    >>> print(describe(paper_rule_base()))
+    Rule base 'paper'
       loss_trend  rising (-1, 0), flat (-1, 0, 1), falling (0, 1)
       progress    early (0.1, 0.5), middle (0.1, 0.5, 0.9), late (0.5, 0.9)
-      gain_rate   cut (-0.04, -0.03, -0.02), anneal (-0.02, -0.01, 0), \
-ease (-0.013, -0.003, 0.007), hold (-0.01, 0, 0.01), raise (-0.005, 0.005, 0.015)
+      gain        tiny (0, 0.1, 0.2), small (0.2, 0.3, 0.4), half (0.4, 0.5, 0.6), \
+full (0.9, 1, 1.1)
       beta_3      short (0.891, 0.9, 0.909), medium (0.941, 0.95, 0.959), \
 long (0.981, 0.99, 0.999)
       weights     1 1 1 1 1 1 1 1 1

@@ -37,7 +37,7 @@ def rule_base(
     | `"weights"` | one for all rules with the same finding about the loss trend | 3 |
     | `"outputs"` | one for each peak of the gain that is not 0, one for `beta_3` | 5 |
 
-    So there are 14 dimensions by default. What is not searched stays as the base has
+    So there are 12 dimensions by default. What is not searched stays as the base has
     it. To keep a single hyperparameter fixed, register it in KerasTuner's way,
     `hp.Fixed("rule_base/weight/flat", 1.0)`, and hand `hp` to the tuner as
     `hyperparameters`.
@@ -65,7 +65,7 @@ def rule_base(
     >>> rule_base(hp) == default_rule_base()
     True
     >>> len([name for name in hp.values if name != "rule_base/origin"])
-    14
+    12
     >>> hp.values["rule_base/weight/flat"] = 0.5
     >>> [rule.weight for rule in rule_base(hp).rules]
     [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]

@@ -2,8 +2,18 @@ import numpy as np
 import pytest
 
 from keras_fuzzyhess.fuzzy import default_rule_base, infer, paper_rule_base
+from keras_fuzzyhess.fuzzy.default_rules import (
+    CLEAR_TREND,
+    FALLING,
+    FLAT,
+    GAIN_RATES,
+    RISING,
+)
 
-TRENDS = {"rising": -1.0, "flat": 0.0, "falling": 1.0}
+TRENDS = {
+    "gain_rate": {"rising": RISING, "flat": FLAT, "falling": FALLING},
+    "gain": {"rising": -CLEAR_TREND, "flat": 0.0, "falling": CLEAR_TREND},
+}
 STAGES = {"early": 0.0, "middle": 0.5, "late": 1.0}
 
 
@@ -35,9 +45,9 @@ def test_output_sets_are_symmetric_triangles_of_one_width(make):
 def expected_peaks(gain):
     return {
         "gain_rate": {
-            "rising": [-0.03, -0.03, -0.03],
-            "flat": [-0.003, -0.003, -0.01],
-            "falling": [0.005, 0.005, 0.0],
+            "rising": [GAIN_RATES["cut"]] * 3,
+            "flat": [0.0] * 3,
+            "falling": [GAIN_RATES["raise"]] * 3,
         },
         "gain": {
             "rising": [0.3, 0.1, 0.1],
@@ -51,8 +61,8 @@ def expected_peaks(gain):
     "make, gain", [(default_rule_base, "gain_rate"), (paper_rule_base, "gain")]
 )
 def test_the_centroid_reaches_the_peaks(make, gain):
-    outputs = infer(make(), list(TRENDS.values()), list(STAGES.values()))
-    for row, trend in enumerate(TRENDS):
+    outputs = infer(make(), list(TRENDS[gain].values()), list(STAGES.values()))
+    for row, trend in enumerate(TRENDS[gain]):
         np.testing.assert_allclose(
             outputs[gain][row], expected_peaks(gain)[trend], atol=1e-12
         )

@@ -14,6 +14,7 @@ from keras_fuzzyhess.fuzzy import (
     firing_strengths,
     infer,
 )
+from keras_fuzzyhess.fuzzy.default_rules import FLAT, RISING
 from keras_fuzzyhess.fuzzy.inference import centroids
 
 from .generated import rule_bases
@@ -116,9 +117,12 @@ def test_firing_strengths_are_weighted_minima_along_a_path():
         Rule({"progress": "late"}, then, 0.0),
     )
     base = RuleBase("more", base.inputs, base.outputs, rules)
-    strengths = firing_strengths(base, [-0.25, -9.0], [0.2, 9.0])
+    strengths = firing_strengths(
+        base, [FLAT + 0.25 * (RISING - FLAT), -9.0], [0.2, 9.0]
+    )
     assert strengths.shape == (11, 2)
-    # At -0.25 "rising" holds to 0.25; at 0.2 "early" to 0.75. Beyond: the ends.
+    # A quarter of the way "rising" holds to 0.25; at 0.2 "early" to 0.75. Beyond: the
+    # ends.
     np.testing.assert_allclose(strengths[0], [0.25, 0.0])
     np.testing.assert_allclose(strengths[2], [0.0, 1.0])
     np.testing.assert_allclose(strengths[9], [0.125, 0.5])
