@@ -47,7 +47,7 @@ def tuner(name, directory, hypermodel=None, **kwargs):
     make, arguments = TUNERS[name]
     if hypermodel is None:
         hypermodel = FuzzyHessHyperModel(
-            network, search="weights", loss=LOSS, metrics=["accuracy"]
+            network, search="outputs", loss=LOSS, metrics=["accuracy"]
         )
     return make(
         hypermodel,

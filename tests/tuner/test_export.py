@@ -47,9 +47,9 @@ def test_files(finished, tmp_path):
         rows = list(csv.DictReader(file))
     assert {row["trial"]: float(row["score"]) for row in rows} == scores(finished)
     assert [name for name in rows[0] if "/" in name] == [
-        "rule_base/weight/falling",
-        "rule_base/weight/flat",
-        "rule_base/weight/rising",
+        "rule_base/beta_3/memory",
+        "rule_base/gain_rate/cut",
+        "rule_base/gain_rate/raise",
     ]
     for name, path in files.items():
         if name.endswith(".png"):
@@ -62,7 +62,7 @@ def test_best_is_the_one_with_the_best_score(finished):
     number = min(score, key=score.get)
     trial = finished.oracle.trials[number]
     assert best_rule_base(finished) == rule_base(
-        trial.hyperparameters.copy(), search="weights"
+        trial.hyperparameters.copy(), search="outputs"
     )
 
 
@@ -83,11 +83,11 @@ def test_best_of_a_plain_build_function(tmp_path):
 
 
 def test_a_finished_search_is_not_read_as_another(finished, tmp_path):
-    other = FuzzyHessHyperModel(network, search="outputs", loss="mse")
+    other = FuzzyHessHyperModel(network, search="weights", loss="mse")
     reread = tuner("TPE", finished.directory, other)
     assert len(reread.oracle.trials) == 3
     for read in (best_rule_base, lambda tuner: export(tuner, tmp_path)):
-        with pytest.raises(ValueError, match="`search` was .*, now .*outputs"):
+        with pytest.raises(ValueError, match="`search` was .*, now .*weights"):
             read(reread)
 
 

@@ -198,7 +198,7 @@ def test_changed_space_on_resume_is_an_error(tmp_path):
     other = hypermodel(search=("weights", "outputs"))
     resumed = tuner("RandomSearch", tmp_path, other, max_trials=2)
     with pytest.raises(
-        ValueError, match=r'`search` was \["weights"\], now \["weights"'
+        ValueError, match=r'`search` was \["outputs"\], now \["weights"'
     ):
         search(resumed)
     assert list(scores(resumed)) == ["0"]  # nothing is lost

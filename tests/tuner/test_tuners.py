@@ -80,12 +80,12 @@ def test_seed_zero_is_a_seed(name, tmp_path):
 def test_first_trial_takes_the_defaults(name, tmp_path):
     oracle = tuner(name, tmp_path).oracle
     trial = oracle.create_trial("tuner0")
-    weights = {
+    factors = {
         key: value
         for key, value in trial.hyperparameters.values.items()
-        if key.startswith("rule_base/weight")
+        if key.startswith(("rule_base/gain_rate", "rule_base/beta_3"))
     }
-    assert len(weights) == 3 and set(weights.values()) == {1.0}
+    assert len(factors) == 3 and set(factors.values()) == {1.0}
 
 
 def test_searches_over_something_else_begin_as_ever(tmp_path):
