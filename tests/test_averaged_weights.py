@@ -9,7 +9,7 @@ from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW
 from tests import networks
 
-MOMENTUM = 0.7
+MOMENTUM = 0.5
 
 
 class Path:

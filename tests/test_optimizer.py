@@ -91,7 +91,7 @@ def test_hand_written_loop_with_two_optimizers():
     )
     # Neither side has a minimum to step to: each is always ahead of its average, and
     # the default rules would lengthen the steps without end.
-    optimizers = [FuzzyHess(0.1, seed=i, rule_base=held_gain()) for i in range(2)]
+    optimizers = [FuzzyHess(0.067, seed=i, rule_base=held_gain()) for i in range(2)]
     target = tf.constant([2.0, -1.0])
 
     def entropy(label, logit):
@@ -180,14 +180,14 @@ def test_steps_are_the_formula(power):
 
 
 def test_signs_differ_between_steps_and_continue_after_reload(tmp_path):
-    """The seed state moves with each probe, and is saved."""
+    """The seed state moves with each probe, and only then, and is saved."""
     states = []
-    model = compiled(FuzzyHess(seed=3, probe_interval=2))  # every step has a probe
+    model = compiled(FuzzyHess(seed=3))
     x, y = networks.data(model)
-    for _ in range(3):
+    for _ in range(12):
         model.train_on_batch(x, y)
         states.append(tuple(model.optimizer._seed_generator.state.numpy()))
-    assert len(set(states)) == 3
+    assert len(set(states)) == model.optimizer.diagnostics["probes"] > 2
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert tuple(loaded.optimizer._seed_generator.state.numpy()) == states[-1]

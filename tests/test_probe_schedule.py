@@ -1,24 +1,49 @@
 """When probes are taken."""
 
+import math
+
+import numpy as np
 import pytest
 
-from keras_fuzzyhess.probe_schedule import EARLY_CURVATURE_PROBES, probe_schedule
+from keras_fuzzyhess.probe_schedule import (
+    EARLY_CURVATURE_PROBE,
+    THINNING,
+    probe_schedule,
+)
+
+every_interval = pytest.mark.parametrize("interval", [2, 3, 5, 10, 25])
 
 
-@pytest.mark.parametrize("interval", [2, 3, 5, 10, 25])
+def kinds(steps, interval):
+    """Two rows of booleans: curvature probes, probes at the average."""
+    taken = [tuple(map(bool, probe_schedule(t, interval))) for t in range(steps)]
+    return np.array(taken).T
+
+
+@every_interval
 def test_two_kinds_take_turns_and_never_meet(interval):
-    kinds = [tuple(map(bool, probe_schedule(t, interval))) for t in range(10, 210)]
-    assert (True, True) not in kinds
-    per_kind = 200 // interval
-    for kind in ((True, False), (False, True)):
-        assert abs(kinds.count(kind) - per_kind) <= 1
+    is_curvature, is_average = kinds(300, interval)
+    assert not np.any(is_curvature & is_average)
+    later = slice(EARLY_CURVATURE_PROBE + 1, None)
+    order = is_curvature[later][(is_curvature | is_average)[later]]
+    assert len(order) > 10
+    assert np.all(order[1:] != order[:-1])
 
 
-@pytest.mark.parametrize("interval", [2, 3, 5, 10, 25])
+@every_interval
 def test_curvature_is_measured_first_and_the_loss_once_there_is_an_average(interval):
-    kinds = [tuple(map(bool, probe_schedule(t, interval))) for t in range(2 * interval)]
-    assert kinds[0] == (True, False)
-    first = next(t for t, (_, is_average) in enumerate(kinds) if is_average)
-    assert first == interval // 2 >= 1
-    early = [t for t in EARLY_CURVATURE_PROBES if t != first and t < interval]
-    assert all(kinds[t] == (True, False) for t in early)
+    is_curvature, is_average = kinds(2 * interval, interval)
+    assert is_curvature[0]
+    assert 1 <= np.argmax(is_average) <= interval / 2 + 1
+
+
+@every_interval
+def test_probes_become_rarer_as_the_docstring_says(interval):
+    taken = np.sum(kinds(1500, interval), axis=0)
+    for steps in (100, 400, 1500):
+        expected = 2 * THINNING / interval * math.log1p(steps / THINNING)
+        # The first one, the early one, and parts of an interval.
+        assert abs(np.sum(taken[:steps]) - expected) <= 3
+    late = int(1e6)
+    count = np.sum([probe_schedule(t, 2) for t in range(late, late + 200)])
+    assert count <= 1
