@@ -74,6 +74,8 @@ def make_callbacks(
     monitors = []
     if isinstance(optimizer, FuzzyHess | SALO):
         monitors.append(FuzzyHessMonitor())
+    if optimizer.use_ema:  # validates the averages, for `fit` ends with them
+        monitors.insert(0, keras.callbacks.SwapEMAWeights())
     return [
         SeedsOfEpoch(seed),
         Throughput(images),
