@@ -109,7 +109,9 @@ def contestants_table(results: Results) -> str:
                 continue
             row.append(f"{np.mean(found.losses) / goal:.3g}")
             if contestant in BASELINES:
-                row[-1] += f" ({np.mean(found.averaged) / goal:.3g})"
+                averaged = np.mean(found.averaged) / goal
+                known = f"{averaged:.3g}" if np.isfinite(averaged) else "spoilt"
+                row[-1] += f" ({known})"
         rows.append(row)
     return table(["workload", *names], rows)
 
@@ -138,7 +140,7 @@ def draw(results: Results, folder: Path) -> Path:
     from matplotlib import pyplot as plt
 
     names = [n for n in WORKLOADS if analysis.tuned(results, n, "fuzzyhess")]
-    figure, grid = plt.subplots(3, 4, figsize=(14, 9), layout="constrained")
+    figure, grid = plt.subplots(3, 4, figsize=(13, 8), layout="constrained")
     for ax, name in zip(grid.flat, names, strict=False):
         for contestant in (*BASELINES, "fuzzyhess"):
             found = analysis.tuned(results, name, contestant)
@@ -158,7 +160,7 @@ def draw(results: Results, folder: Path) -> Path:
     figure.suptitle("Training loss: FuzzyHess untuned beside tuned optimizers")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "benchmark.png"
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=48)
     plt.close(figure)
     return path
 

@@ -134,6 +134,11 @@ class Training:
         ):
             is_signs = variable.name == "seed_generator_state"
             variable.assign([seed, 0] if is_signs else value)
+        # A training that diverged leaves averages that no rate makes finite again.
+        for average, variable in zip(
+            self._averages, self.model.trainable_variables, strict=True
+        ):
+            average.assign(variable)
         self._step.assign(0.0)
 
     def _batches(self, seed: int) -> Iterator[np.ndarray]:

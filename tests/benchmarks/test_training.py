@@ -50,6 +50,8 @@ def test_a_diverged_run_ends_early():
     curve = training.run(1e6, "constant", 0, 200)["curve"]
     assert len(curve["loss"]) < EVALUATIONS
     assert not np.isfinite(curve["loss"][-1])
+    after = training.run(1e-3, "constant", 0, 200)["curve"]
+    assert np.all(np.isfinite(after["averaged_loss"]))
 
 
 def test_hutchinson_samples_are_those_of_the_exact_hessian():
