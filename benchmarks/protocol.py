@@ -28,10 +28,10 @@ def final_loss(record: dict, averaged: bool = False) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def best_setting(records: Iterable[dict], averaged: bool = False) -> dict | None:
+def best_setting(records: Iterable[dict]) -> dict | None:
     """Of the runs with seed 0 the one with the lowest final loss."""
     candidates = [r for r in records if r["seed"] == 0]
-    return min(candidates, key=lambda r: final_loss(r, averaged), default=None)
+    return min(candidates, key=final_loss, default=None)
 
 
 def measure(

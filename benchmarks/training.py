@@ -148,11 +148,8 @@ class Training:
             order = random.permutation(count)
             yield from order[: count // size * size].reshape(-1, size)
 
-    def _loss(self, x, y) -> tf.Tensor:
-        return self._traced_loss(x, y)
-
     @tf.function
-    def _traced_loss(self, x, y):
+    def _loss(self, x, y):
         return self._objective(x, y, training=False)
 
     def _objective(self, x, y, training):
