@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from benchmarks.hessian_peers import HessianOptimizer
 from benchmarks.workload import Workload
+from keras_fuzzyhess.curvature import hessian_vector_product
 
 EVALUATIONS = 20
 """How often the training loss is evaluated on the way."""
@@ -18,7 +19,8 @@ SAMPLE = 1024
 """Examples on which it is evaluated, of those trained on and of those held back."""
 
 AVERAGING = 20.0
-"""After `t` steps, weights are averaged over about the last `t / AVERAGING`."""
+"""After `t` steps, weights are averaged over about the last `t / AVERAGING`, as
+FuzzyHess does it."""
 
 
 class Training:
@@ -180,24 +182,11 @@ class Training:
     def _sample_hessian(self, x, y):
         variables = self.model.trainable_variables
         signs = [tf.sign(tf.random.uniform(v.shape, -1, 1)) for v in variables]
-        with tf.GradientTape() as outer:
-            with tf.GradientTape() as inner:
-                loss = self._objective(x, y, training=True)
-            gradients = inner.gradient(loss, variables)
-            slope = tf.add_n(
-                [
-                    tf.reduce_sum(tf.convert_to_tensor(g) * z)
-                    for g, z in zip(gradients, signs, strict=True)
-                ]
-            )
-        products = outer.gradient(
-            slope, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        products = hessian_vector_product(
+            lambda: self._objective(x, y, training=True), variables, signs
         )
         self.optimizer.observe_hessian(
-            [
-                z * tf.convert_to_tensor(product)
-                for z, product in zip(signs, products, strict=True)
-            ]
+            [z * product for z, product in zip(signs, products, strict=True)]
         )
         return tf.constant(True)
 

@@ -144,11 +144,12 @@ def hessian_vector_product(
         gradients = inner.gradient(loss, variables)
         slope = tf.add_n(
             [
-                tf.reduce_sum(g * v)
+                tf.reduce_sum(tf.convert_to_tensor(g) * v)  # of an embedding: slices
                 for g, v in zip(gradients, vectors, strict=True)
                 if g is not None
             ]
         )
-    return outer.gradient(
+    products = outer.gradient(
         slope, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
+    return [tf.convert_to_tensor(product) for product in products]

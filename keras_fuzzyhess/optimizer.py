@@ -262,10 +262,10 @@ class FuzzyHess(WeightAveragingOptimizer):
         self.average_gradients(gradients, variables)
         squares = [gradient**2 for gradient in gradients]
         self.move_average(self._velocity, squares, 1 - self.beta_2, variables)
-        first = tf.where(
+        first = tf.cond(
             self._first_length.value > 0,
-            self._first_length.value,
-            first_step_length([tf.convert_to_tensor(v) for v in variables]),
+            lambda: tf.identity(self._first_length.value),
+            lambda: first_step_length([tf.convert_to_tensor(v) for v in variables]),
         )
         self._first_length.assign(first)
         length = learning_rate * self.update_gain() * first

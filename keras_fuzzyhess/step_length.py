@@ -14,22 +14,8 @@ SMALLEST_SCALE = 1e-3
 """Weights count as at least so large, for a network may begin at zero."""
 
 
-def inner_product(a: Sequence[tf.Tensor], b: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Inner product of two lists of tensors, accumulated in float32.
-
-    Example:
-
-    >>> x = [tf.constant([1.0, 2.0]), tf.constant([[3.0]])]
-    >>> float(inner_product(x, x))
-    14.0
-    """
-    return tf.add_n(
-        [tf.cast(tf.reduce_sum(x * y), tf.float32) for x, y in zip(a, b, strict=True)]
-    )
-
-
 def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Root mean square over all elements of a list of tensors.
+    """Root mean square over all elements of a list of tensors, summed in float32.
 
     Example:
 
@@ -37,7 +23,8 @@ def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     2.1213202476501465
     """
     count = sum(tensor.shape.num_elements() for tensor in tensors)
-    return tf.sqrt(inner_product(tensors, tensors) / count)
+    squares = [tf.cast(tf.reduce_sum(x * x), tf.float32) for x in tensors]
+    return tf.sqrt(tf.add_n(squares) / count)
 
 
 def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:

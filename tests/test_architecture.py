@@ -76,7 +76,7 @@ OUTSIDE = [
 
 def test_what_is_outside_uses_public_names():
     """And, in the tuner, the checks of arguments and the import of matplotlib."""
-    public = {"", ".fuzzy", ".plots", ".tuner"}
+    public = {"", ".curvature", ".fuzzy", ".plots", ".tuner"}
     shared = {".arguments", ".plot_parts"}
     for path in OUTSIDE:
         allowed = public | (shared if path.parent.name == "tuner" else set())

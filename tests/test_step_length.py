@@ -8,7 +8,6 @@ from keras_fuzzyhess.step_length import (
     FIRST_LENGTH,
     SMALLEST_SCALE,
     first_step_length,
-    inner_product,
     root_mean_square,
 )
 
@@ -17,7 +16,6 @@ FLAT = np.array([3.0, -4.0, 0.0, 0.5])
 
 
 def test_means_run_over_all_elements():
-    np.testing.assert_allclose(inner_product(WEIGHTS, WEIGHTS), FLAT @ FLAT)
     np.testing.assert_allclose(root_mean_square(WEIGHTS), np.sqrt((FLAT**2).mean()))
 
 
