@@ -20,6 +20,9 @@ WINDOW = 20.0
 SLOWEST = 0.1
 """Least rate of the averages of losses: a memory of about 10 probes. Our choice."""
 
+STRONGEST = 2.0
+"""No probe counts for more than an excess of so many scatters. Our choice."""
+
 
 def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
     """By how much the averaged weights move towards the weights after a step.
@@ -52,7 +55,8 @@ class AveragedLoss(NamedTuple):
 
     Attributes:
         count: Number of probes.
-        excess: Average of `L(w) - L(average)`.
+        excess: Average of `(L(w) - L(average)) / (scatter gain)`: how much higher the
+            loss is at the weights, in scatters, for a gain of one.
         scatter: Average absolute difference of `L(average)` between two probes, by
             the square root of two: how much minibatches differ.
         last: `L(average)` at the last probe.
@@ -65,7 +69,10 @@ class AveragedLoss(NamedTuple):
 
 
 def observe_averaged_loss(
-    statistics: AveragedLoss, loss: tf.Tensor, averaged_loss: tf.Tensor
+    statistics: AveragedLoss,
+    loss: tf.Tensor,
+    averaged_loss: tf.Tensor,
+    gain: tf.Tensor,
 ) -> AveragedLoss:
     """Takes the two losses of a probe into the averages.
 
@@ -73,40 +80,55 @@ def observe_averaged_loss(
         statistics: The averages so far, all zero at the start.
         loss: Scalar loss of the minibatch at the weights.
         averaged_loss: Scalar loss of the same minibatch at the averaged weights.
+        gain: Scalar, the gain with which the weights have come here.
 
     Returns:
         `AveragedLoss`.
 
     Example:
 
-    >>> zero = AveragedLoss(*(tf.constant(0.0),) * 4)
-    >>> once = observe_averaged_loss(zero, 3.0, 2.0)
-    >>> float(once.excess), float(once.scatter)
-    (1.0, 0.0)
+    >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 4)
+    >>> for loss, averaged_loss in [(3.0, 2.0), (3.0, 1.0)]:
+    ...     statistics = observe_averaged_loss(statistics, loss, averaged_loss, 1.0)
+    >>> round(float(statistics.scatter), 4)
+    0.7071
     """
     count = statistics.count
-    # Early on the network changes quickly, so that the last three probes count most.
-    rate = tf.maximum(SLOWEST, 3 / (count + 3))
-    excess = loss - averaged_loss
-    scatter = tf.abs(averaged_loss - statistics.last) * 0.5**0.5
-    scatter_rate = tf.maximum(SLOWEST, tf.math.divide_no_nan(1.0, count))
+    scatter = tf.where(
+        count > 0,
+        mix(
+            statistics.scatter,
+            tf.abs(averaged_loss - statistics.last) * 0.5**0.5,
+            tf.maximum(SLOWEST, tf.math.divide_no_nan(1.0, count)),
+        ),
+        0.0,  # The first probe has none before it to be compared with.
+    )
+    excess = tf.math.divide_no_nan(loss - averaged_loss, scatter)
     return AveragedLoss(
         count=count + 1,
-        excess=statistics.excess + rate * (excess - statistics.excess),
-        # The first probe has none before it to be compared with.
-        scatter=tf.where(
-            count > 0,
-            statistics.scatter + scatter_rate * (scatter - statistics.scatter),
-            0.0,
+        excess=mix(
+            statistics.excess,
+            tf.clip_by_value(excess, -STRONGEST, STRONGEST) / gain,
+            # Early on the network changes quickly: the last three probes count most.
+            tf.maximum(SLOWEST, 3 / (count + 3)),
         ),
+        scatter=scatter,
         last=tf.cast(averaged_loss, tf.float32),
     )
 
 
-def averaged_loss_trend(statistics: AveragedLoss) -> tf.Tensor:
+def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
     """How the loss moves from the averaged weights to the weights.
 
-        trend = clip(-excess / scatter, -1, 1)
+        trend = clip(-gain excess, -1, 1)
+
+    Weights swing the wider the longer the steps are. So what past probes have measured
+    is taken as it would be with the present gain, and the rules stop to change the gain
+    when it is right, not when the probes of another gain have been forgotten.
+
+    Args:
+        statistics: What is known.
+        gain: Scalar, the present gain.
 
     Returns:
         Scalar in [-1, 1]: positive when the weights are ahead of their average,
@@ -114,9 +136,19 @@ def averaged_loss_trend(statistics: AveragedLoss) -> tf.Tensor:
 
     Example:
 
-    >>> swinging = AveragedLoss(9.0, excess=0.1, scatter=0.2, last=1.0)
-    >>> round(float(averaged_loss_trend(swinging)), 3)
-    -0.5
+    >>> swinging = AveragedLoss(9.0, excess=0.5, scatter=0.2, last=1.0)
+    >>> [float(averaged_loss_trend(swinging, gain)) for gain in (1.0, 0.5)]
+    [-0.5, -0.25]
     """
-    trend = tf.math.divide_no_nan(-statistics.excess, statistics.scatter)
-    return tf.clip_by_value(trend, -1.0, 1.0)
+    return tf.clip_by_value(-gain * statistics.excess, -1.0, 1.0)
+
+
+def mix(average: tf.Tensor, value: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+    """One step of a moving average.
+
+    Example:
+
+    >>> float(mix(tf.constant(1.0), 3.0, 0.25))
+    1.5
+    """
+    return average + rate * (value - average)

@@ -6,14 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import averaged_weights, curvature
+from keras_fuzzyhess import curvature
 from keras_fuzzyhess.arguments import (
     check_argument,
     check_integer,
     check_momentum,
     is_number,
 )
-from keras_fuzzyhess.averaged_weights import AveragedLoss
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.packing import PackedState
@@ -21,7 +20,11 @@ from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
 from keras_fuzzyhess.second_gradient import GradientsAt
-from keras_fuzzyhess.step_length import first_step_length
+from keras_fuzzyhess.step_length import (
+    bounded_size,
+    first_step_length,
+    root_mean_square,
+)
 from keras_fuzzyhess.weight_averaging import WeightAveragingOptimizer
 
 
@@ -39,15 +42,16 @@ class FuzzyHess(WeightAveragingOptimizer):
     curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
                       d <- beta_3 d + (1 - beta_3) h**2
     average           average <- average + (w - average) / (1 + step / 20)
-    loss probe        trend = (L(average) - L(w)) / scatter of L(average)
+    loss probe        e <- mean of (L(w) - L(average)) / (c scatter of L(average))
+                      trend = -c e
     direction         u = m / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
     control           c <- c exp(gain_rate(trend) / (1 + step / 100))
-    step              w <- w - learning_rate c a u ,    a = 0.03 rms(first w)
+    step              w <- w - learning_rate c a u ,    a = 0.02 rms(first w)
     ```
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
-    clipped to 3 times its root mean square.
+    clipped to 3 times its root mean square, which is kept below 1.5 times its average.
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`: they are what
     steps of this length lead to. On the way, for validation too, the model has the
@@ -177,10 +181,8 @@ class FuzzyHess(WeightAveragingOptimizer):
             return
         super().build(variables)
         self._velocity = PackedState(variables, self.add_variable, "velocity")
-        self._averaged_loss = [
-            self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
-        ]
         self._first_length = self.add_scalar("first_length")
+        self._usual_size = self.add_scalar("usual_size")
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)
 
@@ -215,11 +217,7 @@ class FuzzyHess(WeightAveragingOptimizer):
 
         def take_loss():
             pair = tf.cast(tf.stack([loss, shifted_loss]), tf.float32)
-            statistics = averaged_weights.observe_averaged_loss(
-                self._read_averaged_loss(), *tf.unstack(all_reduce_sum(pair))
-            )
-            for variable, value in zip(self._averaged_loss, statistics, strict=True):
-                variable.assign(value)
+            self.average_loss(*tf.unstack(all_reduce_sum(pair)))
 
         cond_in_every_replica(is_curvature, take_curvature, take_loss)
         self._probes.assign_add(1)
@@ -233,13 +231,6 @@ class FuzzyHess(WeightAveragingOptimizer):
     ) -> None:
         """Takes the squares of the samples into the averages."""
         super().average_curvature([sample**2 for sample in samples], variables)
-
-    def _read_averaged_loss(self) -> AveragedLoss:
-        return AveragedLoss(*(v.value for v in self._averaged_loss))
-
-    def loss_trend(self) -> tf.Tensor:
-        """How the loss moves from the averaged weights to the weights."""
-        return averaged_weights.averaged_loss_trend(self._read_averaged_loss())
 
     def step_length(self) -> tf.Tensor:
         """Length of the first step; 0 before it."""
@@ -268,8 +259,12 @@ class FuzzyHess(WeightAveragingOptimizer):
             lambda: first_step_length([tf.convert_to_tensor(v) for v in variables]),
         )
         self._first_length.assign(first)
-        length = learning_rate * self.update_gain() * first
         direction = self._direction(variables)
+        size = root_mean_square(direction)
+        bounded, usual_size = bounded_size(size, self._usual_size.value)
+        self._usual_size.assign(usual_size)
+        length = learning_rate * self.update_gain() * first
+        length *= tf.math.divide_no_nan(bounded, size)
         return [tf.cast(length, u.dtype) * u for u in direction]
 
     def _direction(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:

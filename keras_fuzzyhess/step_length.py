@@ -7,11 +7,17 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-FIRST_LENGTH = 0.03
+FIRST_LENGTH = 0.02
 """Root mean square of the first step, as a share of that of the weights."""
 
 SMALLEST_SCALE = 1e-3
 """Weights count as at least so large, for a network may begin at zero."""
+
+LARGEST_GROWTH = 1.5
+"""How much larger than usual the direction of a step may be. Our choice."""
+
+SIZE_RATE = 0.1
+"""Rate of the average of sizes: a memory of about 10 steps. Our choice."""
 
 
 def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -30,7 +36,7 @@ def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
     """Length of the first step along a direction whose elements are about 1.
 
-        a = 0.03 max(rms(w), 0.001)
+        a = 0.02 max(rms(w), 0.001)
 
     Args:
         weights: List of tensors, the initial weights.
@@ -41,6 +47,31 @@ def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
     Example:
 
     >>> round(float(first_step_length([tf.constant([3.0, -4.0, 0.0, 0.0])])), 6)
-    0.075
+    0.05
     """
     return FIRST_LENGTH * tf.maximum(root_mean_square(weights), SMALLEST_SCALE)
+
+
+def bounded_size(size: tf.Tensor, usual_size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The size of a step's direction, at most 1.5 times the usual.
+
+    Where few minibatches have gradients much larger than all others, the direction is
+    small but for those, and the gain so large that one of them could undo a training.
+    Adafactor (arXiv 1804.04235) bounds updates by a constant; here by their past.
+
+    Args:
+        size: Scalar, root mean square of the direction.
+        usual_size: Scalar, the moving average of bounded sizes; 0 before the first.
+
+    Returns:
+        Tuple of scalars: the bounded size, and the moving average with it.
+
+    Example:
+
+    >>> size, usual_size = bounded_size(tf.constant(9.0), tf.constant(2.0))
+    >>> float(size), round(float(usual_size), 6)
+    (3.0, 2.1)
+    """
+    usual_size = tf.where(usual_size > 0, usual_size, size)
+    bounded = tf.minimum(size, LARGEST_GROWTH * usual_size)
+    return bounded, usual_size + SIZE_RATE * (bounded - usual_size)

