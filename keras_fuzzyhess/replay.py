@@ -108,11 +108,11 @@ class GradientReplay:
         clones, readers = self._clone_path(graph, shifted, shift_all)
         with tf.control_dependencies(readers):
             restore_all = _assign({h: kept[h] for h in self._indirect})
+        originals = [*self._gradients, self._loss]
         with tf.control_dependencies([restore_all]):
-            outputs = [
-                tf.identity(clones.get(t.ref(), t))
-                for t in [*self._gradients, self._loss]
-            ]
+            outputs = [tf.identity(clones.get(t.ref(), t)) for t in originals]
+        for output, original in zip(outputs, originals, strict=True):
+            output.set_shape(original.shape)  # in a branch it is not inferred
         return outputs[:-1], outputs[-1]
 
     def _indirectly_read(self) -> list:

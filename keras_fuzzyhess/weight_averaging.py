@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.averaged_weights import averaging_rate
+from keras_fuzzyhess.averaged_weights import (
+    AveragedLoss,
+    averaged_loss_trend,
+    averaging_rate,
+    observe_averaged_loss,
+)
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.packing import Packing
 
@@ -22,7 +27,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
     """
 
     def build(self, variables) -> None:
-        """Creates the averages of `variables`."""
+        """Creates the averages of `variables`, and of the losses there."""
         if self.built:
             return
         super().build(variables)
@@ -30,34 +35,34 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             self._model_variables_moving_average = self.add_optimizer_variables(
                 variables, "average"
             )
+        self._averaged_loss = [
+            self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
+        ]
 
     def way_to_average(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """From the weights to their average, packed."""
         return Packing(variables).pack([self._average_of(v) - v for v in variables])
 
-    def finalize_variable_values(self, var_list) -> None:
-        """Puts the averaged weights in place of the weights, as `fit` does at its end.
+    def average_loss(self, loss: tf.Tensor, averaged_loss: tf.Tensor) -> None:
+        """Keeps what a probe found: the loss at the weights and at their average."""
+        statistics = observe_averaged_loss(
+            self._read_averaged_loss(),
+            tf.cast(loss, tf.float32),
+            tf.cast(averaged_loss, tf.float32),
+        )
 
-        Does nothing with `use_ema=False`, and before the first step, when there is no
-        average.
+        def keep():
+            for variable, value in zip(self._averaged_loss, statistics, strict=True):
+                variable.assign(value)
 
-        Args:
-            var_list: List of the model's trainable variables.
+        self.keep_or_drop(tf.reduce_all(tf.math.is_finite(statistics)), keep)
 
-        Example:
+    def loss_trend(self) -> tf.Tensor:
+        """How the loss moves from the averaged weights to the weights."""
+        return averaged_loss_trend(self._read_averaged_loss())
 
-        >>> from keras_fuzzyhess import FuzzyHess
-        >>> w, optimizer = tf.Variable([5.0, -3.0]), FuzzyHess(seed=0)
-        >>> path = []
-        >>> for _ in range(2):
-        ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
-        ...     path.append(w.numpy())
-        >>> optimizer.finalize_variable_values([w])
-        >>> bool(min(path[0][0], path[1][0]) < w[0] < max(path[0][0], path[1][0]))
-        True
-        """
-        if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:
-            super().finalize_variable_values(var_list)
+    def _read_averaged_loss(self) -> AveragedLoss:
+        return AveragedLoss(*(v.value for v in self._averaged_loss))
 
     def _average_of(self, variable: tf.Variable) -> tf.Variable:
         index = self._get_variable_index(variable)

@@ -72,7 +72,7 @@ class Recorder(SecondGradientOptimizer):
 
     def __init__(self, shifts, **kwargs):
         super().__init__(learning_rate=1.0, **kwargs)
-        self.shifts = shifts
+        self._shifts = shifts
 
     def build(self, variables):
         super().build(variables)
@@ -81,10 +81,12 @@ class Recorder(SecondGradientOptimizer):
     def is_probe_step(self):
         return tf.greater_equal(self.iterations.value, 0)
 
-    def probe(self, gradients_at, gradients, loss, variables):
-        packing = Packing(variables)
-        shifted, _ = gradients_at(packing.pack(self.shifts))
-        for total, gradient in zip(self.sums, packing.unpack(shifted), strict=True):
+    def shifts(self, gradients, variables):
+        return Packing(variables).pack(self._shifts)
+
+    def observe(self, probe, variables):
+        shifted = Packing(variables).unpack(probe.shifted_gradients)
+        for total, gradient in zip(self.sums, shifted, strict=True):
             total.assign_add(gradient)
 
     def displacements(self, gradients, variables, learning_rate):
