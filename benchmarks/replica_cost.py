@@ -59,7 +59,7 @@ def summed(graph):
 
 
 def branches(graph):
-    """The graphs of the two branches of the only `tf.cond` in a graph, or None."""
+    """The graphs of the two branches of the first `tf.cond` in a graph, or None."""
     conditionals = [
         op for op in graph.get_operations() if op.type in ("If", "StatelessIf")
     ]
@@ -69,15 +69,19 @@ def branches(graph):
 def kinds_of_step(graph):
     """Name of the kind of step -> sizes of its all-reduces, and its share of steps."""
     always = summed(graph)
-    probe, _ = branches(graph)
-    if probe is None:
+    step, _ = branches(graph)  # the other skips what is not finite
+    if step is None:
         return {"every step": (always, 1.0)}
-    always_in_probe = summed(probe)
-    curvature, loss = (summed(branch) for branch in branches(probe))
+    always += summed(step)
+    probe, _ = branches(step)
+    curvature, loss = branches(probe)
+    if curvature is None:  # of SALO, whose first branch keeps a probe or drops it
+        return {"every step": (always, 1.0)}
+    in_probe = always + summed(probe)
     return {
         "plain step": (always, 1 - 2 / INTERVAL),
-        "curvature probe": (always + always_in_probe + curvature, 1 / INTERVAL),
-        "loss probe": (always + always_in_probe + loss, 1 / INTERVAL),
+        "curvature probe": (in_probe + summed(curvature), 1 / INTERVAL),
+        "loss probe": (in_probe + summed(loss), 1 / INTERVAL),
     }
 
 

@@ -57,15 +57,15 @@ def assert_alike(variables):
 
 
 @pytest.mark.parametrize(
-    "mode, policy",
-    [(mode, "float64") for mode in MODES]
-    + [("default", "float32"), ("salo", "float32")],
+    "mode, policy, clipping",
+    [(mode, "float64", {}) for mode in MODES]
+    + [("default", "float32", {}), ("salo", "float32", {"global_clipnorm": 0.1})],
 )
-def test_two_replicas_equal_one(mode, policy, two_replicas):
+def test_two_replicas_equal_one(mode, policy, clipping, two_replicas):
     """The same global batch on one replica and halved on two: the same weights."""
     keras.config.set_dtype_policy(policy)
     one, two = (
-        fit(compiled(MODES[mode], scope), BATCHES)
+        fit(compiled(lambda: MODES[mode](**clipping), scope), BATCHES)
         for scope in (contextlib.nullcontext(), two_replicas.scope())
     )
     assert distance(two.get_weights(), one.get_weights()) < 1e-5
