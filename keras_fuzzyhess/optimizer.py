@@ -54,6 +54,9 @@ class FuzzyHess(WeightAveragingOptimizer):
     callbacks that are to see the averages. A training loop of your own ends with
     `optimizer.finalize_variable_values(model.trainable_variables)`.
 
+    A minibatch whose loss or gradient is not finite is skipped, as if it had not been
+    there; `diagnostics` counts such steps, and ten in a row bring a warning.
+
     Reference: Bensadok and Babar, "Fuzzy hyperparameters update in a second order
     optimization", arXiv 2403.15416, for the probe at shifted weights, the momentum of
     the second derivative and the fuzzy control of both. Random signs, the squared

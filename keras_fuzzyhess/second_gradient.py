@@ -159,6 +159,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     def apply(self, grads, trainable_variables=None) -> None:
         """Updates the weights, as in `keras.optimizers.Optimizer`.
 
+        If the loss or a gradient is not finite, it counts the step and does no more.
+
         Args:
             grads: List of gradients, symbolic tensors of the function being traced.
             trainable_variables: List of weights; may be left out once built.
