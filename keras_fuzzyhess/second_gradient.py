@@ -156,6 +156,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         self.warn_of_skipped_steps()
         return loss
 
+    @tf.autograph.experimental.do_not_convert  # to look for what to convert takes long
     def apply(self, grads, trainable_variables=None) -> None:
         """Updates the weights, as in `keras.optimizers.Optimizer`.
 
@@ -211,7 +212,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     # How Keras's own steps are filled in.
 
     def _apply_if_finite(self, grads, trainable_variables) -> None:
-        # Keras's own `apply` is inside the branch, so that all it does is skipped, and
+        # Keras's own `apply` is called in a branch, so that all it does is skipped, and
         # the gradients out here are still those of the minibatch, which a probe needs.
         if not self.built:  # a branch cannot create variables
             self.build(trainable_variables)
@@ -229,33 +230,29 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         minibatch = Minibatch(
             grads, loss, gradients_at, variables, self.loss_scale_factor
         )
-        observe_probe = self._probe_of(minibatch, variables)
-        apply = functools.partial(
-            super().apply, minibatch.gradients, trainable_variables
+        finite = is_finite_step(minibatch.loss, minibatch.packed)
+        self._probe_if_due(minibatch, variables, finite)
+        self.take_or_skip(
+            finite,
+            functools.partial(super().apply, minibatch.gradients, trainable_variables),
         )
 
-        def take_step():
-            observe_probe()
-            apply()
-
-        self.take_or_skip(is_finite_step(minibatch.loss, minibatch.packed), take_step)
-
-    def _probe_of(self, minibatch: Minibatch, variables) -> Callable[[], None]:
-        """What a step does for its probe, to be called in the branch that takes it."""
-
-        def take() -> Probe:
-            return minibatch.probe(lambda gradients: self.shifts(gradients, variables))
-
+    def _probe_if_due(self, minibatch: Minibatch, variables, finite) -> None:
         due = self.is_probe_step()
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
             due = due & tf.equal((self._iterations.value + 1) % steps, 0)
-        if due is True:
-            # Taken outside of the branch, in which XLA on a CPU would compute the
-            # gradients of convolutions many times more slowly.
-            return functools.partial(self.observe, take(), variables)
-        return lambda: cond_in_every_replica(
-            due, lambda: self.observe(take(), variables), _nothing
+
+        def take() -> Probe:
+            return minibatch.probe(lambda gradients: self.shifts(gradients, variables))
+
+        # A probe in every step is taken outside of the branch, in which XLA on a CPU
+        # computes gradients of convolutions many times more slowly.
+        taken = take() if due is True else None
+        cond_in_every_replica(
+            finite & due,
+            lambda: self.observe(taken or take(), variables),
+            lambda: None,
         )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate) -> None:
@@ -281,11 +278,6 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""
-
-
-def _nothing() -> None:
-    """A branch in which nothing is to be done."""
-    return None  # AutoGraph cannot convert a function that has a docstring alone
 
 
 def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:
