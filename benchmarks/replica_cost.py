@@ -69,19 +69,17 @@ def branches(graph):
 def kinds_of_step(graph):
     """Name of the kind of step -> sizes of its all-reduces, and its share of steps."""
     always = summed(graph)
-    step, _ = branches(graph)  # the other skips what is not finite
-    if step is None:
-        return {"every step": (always, 1.0)}
-    always += summed(step)
-    probe, _ = branches(step)
-    curvature, loss = branches(probe)
-    if curvature is None:  # of SALO, whose first branch keeps a probe or drops it
+    probe, _ = branches(graph)
+    if probe is None:
         return {"every step": (always, 1.0)}
     in_probe = always + summed(probe)
+    curvature, loss = (summed(branch) for branch in branches(probe))
+    if not curvature:  # SALO probes in every step, and the branches hold no sum
+        return {"every step": (in_probe, 1.0)}
     return {
         "plain step": (always, 1 - 2 / INTERVAL),
-        "curvature probe": (in_probe + summed(curvature), 1 / INTERVAL),
-        "loss probe": (in_probe + summed(loss), 1 / INTERVAL),
+        "curvature probe": (in_probe + curvature, 1 / INTERVAL),
+        "loss probe": (in_probe + loss, 1 / INTERVAL),
     }
 
 
