@@ -30,11 +30,9 @@ class Signed(FuzzyHess):
     def average_curvature(self, samples, variables):
         super(FuzzyHess, self).average_curvature(samples, variables)
 
-    def curvature_scale(self, variables):
-        weight = self._curvature_weight.value
+    def curvature_scale(self, averages, weight):
         return [
-            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype)))
-            for d in self.read_state(self._curvature, variables)
+            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in averages
         ]
 
 

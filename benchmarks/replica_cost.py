@@ -59,7 +59,7 @@ def summed(graph):
 
 
 def branches(graph):
-    """The graphs of the two branches of the only `tf.cond` in a graph, or None."""
+    """The graphs of the two branches of the first `tf.cond` in a graph, or None."""
     conditionals = [
         op for op in graph.get_operations() if op.type in ("If", "StatelessIf")
     ]
@@ -72,12 +72,14 @@ def kinds_of_step(graph):
     probe, _ = branches(graph)
     if probe is None:
         return {"every step": (always, 1.0)}
-    always_in_probe = summed(probe)
+    in_probe = always + summed(probe)
     curvature, loss = (summed(branch) for branch in branches(probe))
+    if not curvature:  # SALO probes in every step, and the branches hold no sum
+        return {"every step": (in_probe, 1.0)}
     return {
         "plain step": (always, 1 - 2 / INTERVAL),
-        "curvature probe": (always + always_in_probe + curvature, 1 / INTERVAL),
-        "loss probe": (always + always_in_probe + loss, 1 / INTERVAL),
+        "curvature probe": (in_probe + curvature, 1 / INTERVAL),
+        "loss probe": (in_probe + loss, 1 / INTERVAL),
     }
 
 

@@ -85,3 +85,27 @@ class ClosureGradients:
             for g in tape.gradient(loss, self._variables)
         ]
         return gradients, loss, scope.updates
+
+
+def refuse_noise(first: tf.Tensor, second: tf.Tensor) -> None:
+    """Refuses a loss function whose calls at the same weights differ.
+
+    Args:
+        first: Scalar, the loss of one call.
+        second: Scalar, the loss of another.
+
+    Raises:
+        ValueError: if they differ by more than rounding.
+
+    Example:
+
+    >>> refuse_noise(tf.constant(1.0), tf.constant(1.0 + 1e-6))
+    """
+    if abs(float(first - second)) > 1e-5 * abs(float(first)):
+        raise ValueError(
+            "`loss_fn` must give the same loss when it is called twice at the same "
+            f"weights. Received: {float(first)}, then {float(second)}. Take noise "
+            "from Keras layers or a `keras.random.SeedGenerator`, draw the minibatch "
+            "outside of `loss_fn`, or train inside `tf.function`, where the noise is "
+            "shared."
+        )

@@ -111,8 +111,13 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         """Scalar by which the learning rate and the gain are multiplied."""
         raise NotImplementedError
 
-    def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """Tensors, not negative, that the averages of the curvature stand for."""
+    def curvature_scale(
+        self, averages: list[tf.Tensor], weight: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Tensors, not negative, that averages of the curvature stand for.
+
+        `weight` is the sum of the weights of the samples in them, 0 before the first.
+        """
         raise NotImplementedError
 
     # Measure.
@@ -120,15 +125,24 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
     def average_curvature(
         self, samples: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
-        """`d <- beta_3 d + (1 - beta_3) sample`, and the sum of the weights in it."""
-        beta_3 = self._control()["beta_3"]
-        self.move_average(self._curvature, samples, 1 - beta_3, variables)
-        weight = self._curvature_weight
-        weight.assign(weight + (1 - beta_3) * (1 - weight))
-        scales = self.curvature_scale(variables)
+        """`d <- beta_3 d + (1 - beta_3) sample`, and the sum of the weights in it.
+
+        Where the mean of the curvature would no longer be finite, the probe is dropped.
+        """
+        rate = 1 - self._control()["beta_3"]
+        averages = self.moved_average(self._curvature, samples, rate, variables)
+        weight = self._curvature_weight.value
+        weight = weight + rate * (1 - weight)
+        scales = self.curvature_scale(averages, weight)
         count = sum(scale.shape.num_elements() for scale in scales)
         total = tf.add_n([tf.cast(tf.reduce_sum(s), tf.float32) for s in scales])
-        self._mean_curvature.assign(total / count)
+
+        def keep():
+            self.assign_state(self._curvature, averages, variables)
+            self._curvature_weight.assign(weight)
+            self._mean_curvature.assign(total / count)
+
+        self.keep_or_drop(tf.math.is_finite(total), keep)
 
     # Decide.
 
@@ -155,7 +169,9 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
         """`m <- beta_1 m + (1 - beta_1) g`."""
-        self.move_average(self._momentum, gradients, 1 - self.beta_1, variables)
+        rate = 1 - self.beta_1
+        moved = self.moved_average(self._momentum, gradients, rate, variables)
+        self.assign_state(self._momentum, moved, variables)
 
     def momentum(
         self, variables: Sequence[tf.Variable], steps: tf.Tensor
@@ -167,27 +183,40 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
             for m in self.read_state(self._momentum, variables)
         ]
 
+    def measured_curvature(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """The scale of the curvature as it has been measured so far."""
+        averages = self.read_state(self._curvature, variables)
+        return self.curvature_scale(averages, self._curvature_weight.value)
+
     def read_state(
         self, state: PackedState, variables: Sequence[tf.Variable]
     ) -> list[tf.Tensor]:
         """The part of `state` that belongs to `variables`, packed."""
         return state.read([self._get_variable_index(v) for v in variables])
 
-    def move_average(
+    def assign_state(
+        self,
+        state: PackedState,
+        values: list[tf.Tensor],
+        variables: Sequence[tf.Variable],
+    ) -> None:
+        """Sets the part of `state` that belongs to `variables`, packed."""
+        state.assign(values, [self._get_variable_index(v) for v in variables])
+
+    def moved_average(
         self,
         average: PackedState,
         values: list[tf.Tensor],
         rate: float | tf.Tensor,
         variables: Sequence[tf.Variable],
-    ) -> None:
-        """`average <- average + rate (value - average)`, values packed."""
-        moved = [
+    ) -> list[tf.Tensor]:
+        """`average + rate (value - average)`, packed."""
+        return [
             old + tf.cast(rate, old.dtype) * (value - old)
             for old, value in zip(
                 self.read_state(average, variables), values, strict=True
             )
         ]
-        average.assign(moved, [self._get_variable_index(v) for v in variables])
 
     # Show and save.
 
@@ -204,6 +233,9 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         - `mean_curvature`: mean over all weights of the curvature's scale, in units
           of loss per squared weight.
         - `probes`: gradient evaluations beyond one a step, so far.
+        - `skipped_steps`: minibatches so far whose loss or gradient was not finite.
+        - `skipped_in_a_row`: those of them since the last step that was taken.
+        - `dropped_probes`: probes so far that measured nothing finite.
 
         Raises:
             ValueError: before the optimizer is built.
@@ -230,6 +262,9 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
             "progress": self._progress(),
             "mean_curvature": self._mean_curvature.value,
             "probes": self._probes.value,
+            "skipped_steps": self._skipped_steps.value,
+            "skipped_in_a_row": self._skipped_in_a_row.value,
+            "dropped_probes": self._dropped_probes.value,
         }
         return {
             name: tf.convert_to_tensor(signal).numpy().item()

@@ -12,9 +12,12 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
     """Puts the optimizer's `diagnostics` into the logs of `fit`.
 
     At the end of every epoch the diagnostics (`step_length`, `gain`, `beta_3`,
-    `loss_trend`, `progress`, `mean_curvature`, `probes`; units and ranges are
-    in `FuzzyHess.diagnostics`) join the logs under exactly these names. `History`, the
-    progress bar and every callback that comes later in the list see them.
+    `loss_trend`, `progress`, `mean_curvature`, `probes`, `skipped_steps`,
+    `skipped_in_a_row`, `dropped_probes`; units and ranges are in
+    `FuzzyHess.diagnostics`) join the logs under exactly these names. `History`, the
+    progress bar and every callback that comes later in the list see them. When ten
+    steps in a row were skipped, for their loss or gradient was not finite, the epoch
+    ends with a warning.
 
     **Order:** callbacks share one dictionary of logs and are called in the order of the
     list. Place the monitor *before* `CSVLogger`, `TensorBoard` (which calls the values
@@ -120,7 +123,8 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
             self._record(self.model.optimizer.diagnostics, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Puts the diagnostics into the logs."""
+        """Puts the diagnostics into the logs, and warns of skipped steps."""
+        self.model.optimizer.warn_of_skipped_steps()
         diagnostics = self.model.optimizer.diagnostics
         if self.every is None:
             self._record(diagnostics, logs)

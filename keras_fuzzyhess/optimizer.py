@@ -15,11 +15,11 @@ from keras_fuzzyhess.arguments import (
 )
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
+from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
-from keras_fuzzyhess.second_gradient import GradientsAt
 from keras_fuzzyhess.step_length import (
     bounded_size,
     first_step_length,
@@ -58,6 +58,9 @@ class FuzzyHess(WeightAveragingOptimizer):
     weights themselves; put `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` before
     callbacks that are to see the averages. A training loop of your own ends with
     `optimizer.finalize_variable_values(model.trainable_variables)`.
+
+    A minibatch whose loss or gradient is not finite is skipped, as if it had not been
+    there; `diagnostics` counts such steps, and ten in a row bring a warning.
 
     Reference: Bensadok and Babar, "Fuzzy hyperparameters update in a second order
     optimization", arXiv 2403.15416, for the probe at shifted weights, the momentum of
@@ -192,32 +195,31 @@ class FuzzyHess(WeightAveragingOptimizer):
         """Whether this step takes a probe of either kind."""
         return tf.reduce_any(probe_schedule(self.iterations, self.probe_interval))
 
-    def probe(
-        self,
-        gradients_at: GradientsAt,
-        gradients: list[tf.Tensor],
-        loss: tf.Tensor,
-        variables: list[tf.Variable],
-    ) -> None:
-        """Takes the probe that is due; one second gradient serves for either kind."""
+    def shifts(
+        self, gradients: list[tf.Tensor], variables: list[tf.Variable]
+    ) -> list[tf.Tensor]:
+        """Random signs, or the way to the average; one second gradient serves both."""
         is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
-        signs = self.signs(gradients)
-        shifts = [
+        ways = self.way_to_average(variables)
+        return [
             tf.where(is_curvature, self.probe_radius * z, way)
-            for z, way in zip(signs, self.way_to_average(variables), strict=True)
+            for z, way in zip(self.signs(gradients), ways, strict=True)
         ]
-        shifted_gradients, shifted_loss = gradients_at(shifts)
 
-        # Each sums over replicas only what it needs: one number for each weight, or
-        # two numbers.
+    def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
+        """Takes the probe of either kind into the averages."""
+        is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
+
+        # Each sums over replicas only what it needs: numbers for all weights, or one.
         def take_curvature():
-            changes = curvature.gradient_change(gradients, shifted_gradients)
-            samples = curvature.diagonal_sample(all_reduce_sum(changes), shifts)
+            changes = curvature.gradient_change(
+                probe.gradients, all_reduce_sum(probe.shifted_gradients)
+            )
+            samples = curvature.diagonal_sample(changes, probe.shifts)
             self.average_curvature(samples, variables)
 
         def take_loss():
-            pair = tf.cast(tf.stack([loss, shifted_loss]), tf.float32)
-            self.average_loss(*tf.unstack(all_reduce_sum(pair)))
+            self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss))
 
         cond_in_every_replica(is_curvature, take_curvature, take_loss)
         self._probes.assign_add(1)
@@ -236,10 +238,11 @@ class FuzzyHess(WeightAveragingOptimizer):
         """Length of the first step; 0 before it."""
         return self._first_length.value
 
-    def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    def curvature_scale(
+        self, averages: list[tf.Tensor], weight: tf.Tensor
+    ) -> list[tf.Tensor]:
         """`sqrt(d)`, bias-corrected."""
-        averages = self.read_state(self._curvature, variables)
-        return curvature.root_mean_square(averages, self._curvature_weight.value)
+        return curvature.root_mean_square(averages, weight)
 
     # Apply.
 
@@ -252,7 +255,9 @@ class FuzzyHess(WeightAveragingOptimizer):
         """`learning_rate c a u`, from the gradients of this step."""
         self.average_gradients(gradients, variables)
         squares = [gradient**2 for gradient in gradients]
-        self.move_average(self._velocity, squares, 1 - self.beta_2, variables)
+        rate = 1 - self.beta_2
+        moved = self.moved_average(self._velocity, squares, rate, variables)
+        self.assign_state(self._velocity, moved, variables)
         first = tf.cond(
             self._first_length.value > 0,
             lambda: tf.identity(self._first_length.value),
@@ -277,7 +282,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         ]
         return newton_adam_direction(
             self.momentum(variables, steps),
-            self.curvature_scale(variables),
+            self.measured_curvature(variables),
             self._mean_curvature.value,
             gradient_scales,
             self.curvature_power,

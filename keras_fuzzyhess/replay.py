@@ -89,6 +89,7 @@ class GradientReplay:
             Tuple of the list of gradients at the shifted weights and the loss there.
         """
         graph = tf.compat.v1.get_default_graph()
+        here = self._resources_in(graph)
         # Reading after the gradients are known keeps the order
         # "gradients, shift, replay, restore" also where no one else ensures it.
         with tf.control_dependencies(
@@ -96,7 +97,7 @@ class GradientReplay:
         ):
             kept = {
                 handle.ref(): tf.raw_ops.ReadVariableOp(
-                    resource=handle, dtype=shift.dtype
+                    resource=here[handle.ref()], dtype=shift.dtype
                 )
                 for handle, shift in zip(self._handles, shifts, strict=True)
             }
@@ -104,15 +105,15 @@ class GradientReplay:
             handle.ref(): kept[handle.ref()] + shift
             for handle, shift in zip(self._handles, shifts, strict=True)
         }
-        shift_all = _assign({h: shifted[h] for h in self._indirect})
-        clones, readers = self._clone_path(graph, shifted, shift_all)
+        shift_all = _assign([(here[h], shifted[h]) for h in self._indirect])
+        clones, readers = self._clone_path(graph, here, shifted, shift_all)
         with tf.control_dependencies(readers):
-            restore_all = _assign({h: kept[h] for h in self._indirect})
+            restore_all = _assign([(here[h], kept[h]) for h in self._indirect])
+        originals = [*self._gradients, self._loss]
         with tf.control_dependencies([restore_all]):
-            outputs = [
-                tf.identity(clones.get(t.ref(), t))
-                for t in [*self._gradients, self._loss]
-            ]
+            outputs = [tf.identity(clones.get(t.ref(), t)) for t in originals]
+        for output, original in zip(outputs, originals, strict=True):
+            output.set_shape(original.shape)  # in a branch it is not inferred
         return outputs[:-1], outputs[-1]
 
     def _indirectly_read(self) -> list:
@@ -128,11 +129,31 @@ class GradientReplay:
             )
         ]
 
+    def _resources_in(self, graph: tf.Graph) -> dict:
+        """What stands for each resource of the path in `graph`, a branch perhaps.
+
+        A branch that updates a weight takes its resource from outside of the step's
+        graph. Were it to come in once more, through the step's graph, TensorFlow would
+        take the branch for one that only reads it, and let what follows the step read
+        the weight before the update.
+        """
+        inputs = [tensor for op in self._path for tensor in op.inputs]
+        outside = {inner.ref(): outer for outer, inner in self._graph.captures}
+        resources = {}
+        for tensor in [*self._handles, *inputs]:
+            if tensor.dtype == tf.resource:
+                outer = outside.get(tensor.ref())
+                is_variable = isinstance(outer, tf.__internal__.EagerTensor)
+                resources[tensor.ref()] = (
+                    graph.capture(outer) if is_variable else tensor
+                )
+        return resources
+
     def _clone_path(
-        self, graph: tf.Graph, shifted: dict, shift_all: tf.Operation
+        self, graph: tf.Graph, resources: dict, shifted: dict, shift_all: tf.Operation
     ) -> tuple[dict, list[tf.Operation]]:
         """Clones the path; returns the clones of its tensors and what reads weights."""
-        clones: dict = {}
+        clones = dict(resources)
         readers: list[tf.Operation] = []
         for op in self._path:
             handle = op.inputs[0].ref()
@@ -158,11 +179,11 @@ class GradientReplay:
         return clones, readers
 
 
-def _assign(values: dict) -> tf.Operation:
+def _assign(values: list[tuple[tf.Tensor, tf.Tensor]]) -> tf.Operation:
     return tf.group(
         *(
-            tf.raw_ops.AssignVariableOp(resource=handle.deref(), value=value)
-            for handle, value in values.items()
+            tf.raw_ops.AssignVariableOp(resource=resource, value=value)
+            for resource, value in values
         )
     )
 

@@ -20,6 +20,36 @@ def all_reduce_sum(tensors):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
+def several_replicas() -> bool:
+    """Whether other replicas take this step as well.
+
+    Example:
+
+    >>> several_replicas()
+    False
+    """
+    return tf.distribute.get_replica_context().num_replicas_in_sync > 1
+
+
+def sum_in_one(
+    vectors: list[tf.Tensor], scalar: tf.Tensor
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Sums over all replicas of vectors and of a scalar that travels with the first.
+
+    A sum of its own would cost the scalar as much waiting as all the vectors.
+
+    Example:
+
+    >>> vectors, scalar = sum_in_one([tf.constant([1.0, 2.0])], tf.constant(3.0))
+    >>> vectors[0].numpy().tolist(), float(scalar)
+    ([1.0, 2.0], 3.0)
+    """
+    first, *others = vectors
+    longer = tf.concat([first, [tf.cast(scalar, first.dtype)]], axis=0)
+    longer, *others = all_reduce_sum([longer, *others])
+    return [longer[:-1], *others], tf.cast(longer[-1], scalar.dtype)
+
+
 def meet_in_own_branch() -> bool:
     """Whether replicas may meet, to sum, inside a `tf.cond` of their own.
 

@@ -1,7 +1,5 @@
 """SALO: the optimizer of arXiv 2403.15416, as far as the paper tells."""
 
-from collections.abc import Sequence
-
 import keras
 import tensorflow as tf
 
@@ -9,8 +7,8 @@ from keras_fuzzyhess import controller, curvature
 from keras_fuzzyhess.arguments import check_positive
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
+from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.replicas import all_reduce_sum
-from keras_fuzzyhess.second_gradient import GradientsAt
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -103,24 +101,25 @@ class SALO(FuzzyControlledOptimizer):
         """Every step takes a second gradient."""
         return True
 
-    def probe(
-        self,
-        gradients_at: GradientsAt,
-        gradients: list[tf.Tensor],
-        loss: tf.Tensor,
-        variables: list[tf.Variable],
-    ) -> None:
-        """Takes the gradient at `w + r` and averages the quotients."""
-        total = all_reduce_sum(tf.cast(loss, tf.float32))
-        statistics = controller.observe_loss(self._read_loss_statistics(), total)
-        for variable, value in zip(self._loss_statistics, statistics, strict=True):
-            variable.assign(value)
-        shifts = [
+    def shifts(
+        self, gradients: list[tf.Tensor], variables: list[tf.Variable]
+    ) -> list[tf.Tensor]:
+        """All weights are advanced by the same `r`."""
+        return [
             tf.fill(g.shape, tf.cast(self.probe_radius, g.dtype)) for g in gradients
         ]
-        shifted_gradients, _ = gradients_at(shifts)
-        changes = curvature.gradient_change(gradients, shifted_gradients)
-        samples = curvature.diagonal_sample(all_reduce_sum(changes), shifts)
+
+    def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
+        """Averages the loss and the quotients."""
+        statistics = controller.observe_loss(
+            self._read_loss_statistics(), tf.cast(probe.loss, tf.float32)
+        )
+        for variable, value in zip(self._loss_statistics, statistics, strict=True):
+            variable.assign(value)
+        changes = curvature.gradient_change(
+            probe.gradients, all_reduce_sum(probe.shifted_gradients)
+        )
+        samples = curvature.diagonal_sample(changes, probe.shifts)
         self.average_curvature(samples, variables)
         self._probes.assign_add(1)
 
@@ -135,12 +134,12 @@ class SALO(FuzzyControlledOptimizer):
     def _read_loss_statistics(self) -> controller.LossStatistics:
         return controller.LossStatistics(*(v.value for v in self._loss_statistics))
 
-    def curvature_scale(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    def curvature_scale(
+        self, averages: list[tf.Tensor], weight: tf.Tensor
+    ) -> list[tf.Tensor]:
         """`|d|`, bias-corrected."""
-        weight = self._curvature_weight.value
         return [
-            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype)))
-            for d in self.read_state(self._curvature, variables)
+            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in averages
         ]
 
     def displacements(
@@ -156,7 +155,7 @@ class SALO(FuzzyControlledOptimizer):
             tf.cast(length, m.dtype) * m / (scale + self.epsilon)
             for m, scale in zip(
                 self.momentum(variables, self.iterations + 1),
-                self.curvature_scale(variables),
+                self.measured_curvature(variables),
                 strict=True,
             )
         ]

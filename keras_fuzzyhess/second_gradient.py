@@ -12,18 +12,16 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.closure import ClosureGradients
+from keras_fuzzyhess.closure import ClosureGradients, refuse_noise
+from keras_fuzzyhess.finite_steps import FiniteStepOptimizer, is_finite_step
+from keras_fuzzyhess.minibatch import Minibatch, Probe, refuse_incomplete
 from keras_fuzzyhess.packing import Packing
 from keras_fuzzyhess.replay import GradientReplay
 from keras_fuzzyhess.replicas import (
-    all_reduce_sum,
     cond_in_every_replica,
     refuse_meeting_in_own_branch,
 )
 from keras_fuzzyhess.step_length import root_mean_square
-
-GradientsAt = Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]
-"""Maps shifts of the weights to the gradients and the loss at the shifted weights."""
 
 
 class _PendingStep(threading.local):
@@ -33,10 +31,10 @@ class _PendingStep(threading.local):
     loss_fn: Callable[[], tf.Tensor] | None = None
 
 
-class SecondGradientOptimizer(keras.optimizers.Optimizer):
+class SecondGradientOptimizer(FiniteStepOptimizer):
     """Base of optimizers that measure with gradients at shifted weights.
 
-    A subclass implements `is_probe_step`, `probe` and `displacements`.
+    A subclass implements `is_probe_step`, `shifts`, `observe` and `displacements`.
     All gradients and shifts that it is given and gives are packed into one vector for
     each dtype (`packing.py`).
 
@@ -65,18 +63,14 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """Whether this step takes a second gradient."""
         raise NotImplementedError
 
-    def probe(
-        self,
-        gradients_at: GradientsAt,
-        gradients: list[tf.Tensor],
-        loss: tf.Tensor,
-        variables: list[tf.Variable],
-    ) -> None:
-        """Takes one second gradient and keeps what it tells in the state.
+    def shifts(
+        self, gradients: list[tf.Tensor], variables: list[tf.Variable]
+    ) -> list[tf.Tensor]:
+        """From the weights to where this step takes its second gradient."""
+        raise NotImplementedError
 
-        Loss and gradients here are those of this replica, before clipping and
-        accumulation.
-        """
+    def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
+        """Keeps in the state what a second gradient tells."""
         raise NotImplementedError
 
     def displacements(
@@ -150,18 +144,23 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         closure = ClosureGradients(loss_fn, [_native(v) for v in variables])
         gradients, loss = closure.at_weights()
         if not self.built:
-            _refuse_noise(loss, closure.at_weights()[1])
+            refuse_noise(loss, closure.at_weights()[1])
         if self.loss_scale_factor is not None:  # `apply` is going to divide by it
             gradients = [
                 None if g is None else g * self.loss_scale_factor for g in gradients
             ]
         self._pending.loss, self._pending.loss_fn = loss, loss_fn
         self.apply(gradients, variables)
-        closure.commit()
+        if int(self._skipped_in_a_row.numpy()) == 0:
+            closure.commit()
+        self.warn_of_skipped_steps()
         return loss
 
+    @tf.autograph.experimental.do_not_convert  # to look for what to convert takes long
     def apply(self, grads, trainable_variables=None) -> None:
         """Updates the weights, as in `keras.optimizers.Optimizer`.
+
+        If the loss or a gradient is not finite, it counts the step and does no more.
 
         Args:
             grads: List of gradients, symbolic tensors of the function being traced.
@@ -169,9 +168,9 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
         Raises:
             ValueError: if `scale_loss` was not called with the loss of this step, if
-                the gradients are not part of a traced function, or under
-                `MirroredStrategy` or `MultiWorkerMirroredStrategy` with
-                `gradient_accumulation_steps` or `ema_overwrite_frequency`.
+                the gradients are not part of a traced function or not as many as the
+                weights, or under `MirroredStrategy` or `MultiWorkerMirroredStrategy`
+                with `gradient_accumulation_steps` or `ema_overwrite_frequency`.
         """
         grads = [None if g is None else tf.convert_to_tensor(g) for g in grads]
         try:
@@ -179,8 +178,17 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
                 gradient_accumulation_steps=self.gradient_accumulation_steps,
                 ema_overwrite_frequency=self.use_ema and self.ema_overwrite_frequency,
             )
-            self._refuse_incomplete(grads)
-            super().apply(grads, trainable_variables)
+            if trainable_variables is None:
+                trainable_variables = self._trainable_variables
+            variables = list(trainable_variables)
+            refuse_incomplete(
+                type(self).__name__,
+                grads,
+                variables,
+                self._pending.loss,
+                can_repeat=bool(self._pending.loss_fn) or not tf.executing_eagerly(),
+            )
+            self._apply_if_finite(grads, variables)
         finally:
             self._pending.loss = self._pending.loss_fn = None
 
@@ -203,53 +211,49 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
     # How Keras's own steps are filled in.
 
-    def _refuse_incomplete(self, gradients: list[tf.Tensor | None]) -> None:
-        if self._pending.loss is None:
-            raise ValueError(
-                f"{type(self).__name__} must be given the loss of every step. "
-                "Received: gradients without a loss. In a training loop of your "
-                "own, call `loss = optimizer.scale_loss(loss)` inside the tape, "
-                "before the gradients are computed. If the model has the policy "
-                "'mixed_float16', Keras's loss scaling stands between: use "
-                "'mixed_bfloat16'."
-            )
-        if self._pending.loss_fn is None and tf.executing_eagerly():
-            raise ValueError(
-                f"{type(self).__name__} must see how the gradients are computed, "
-                "for it takes them again at shifted weights. Received: gradients "
-                "from eager code (`run_eagerly=True`, or a loop without "
-                "`tf.function`). Train without `run_eagerly`, decorate the "
-                "training step with `@tf.function`, or call "
-                "`optimizer.minimize(loss_fn, variables)`."
-            )
-
-    def _backend_apply_gradients(self, grads, trainable_variables) -> None:
-        # Overridden because here the gradients are still those of the minibatch:
-        # not clipped, not accumulated, not summed over replicas.
+    def _apply_if_finite(self, grads, trainable_variables) -> None:
+        # Keras's own `apply` is called in a branch, so that all it does is skipped, and
+        # the gradients out here are still those of the minibatch, which a probe needs.
+        if not self.built:  # a branch cannot create variables
+            self.build(trainable_variables)
+        self._check_variables_are_known(trainable_variables)
+        grads, trainable_variables = self._filter_empty_gradients(
+            grads, trainable_variables
+        )
         variables = [_native(v) for v in trainable_variables]
         loss, loss_fn = self._pending.loss, self._pending.loss_fn
-        gradients_at: GradientsAt = (
+        gradients_at = (
             ClosureGradients(loss_fn, variables)
             if loss_fn is not None
             else GradientReplay(grads, loss, variables)
         )
+        minibatch = Minibatch(
+            grads, loss, gradients_at, variables, self.loss_scale_factor
+        )
+        finite = is_finite_step(minibatch.loss, minibatch.packed)
+        self._probe_if_due(minibatch, variables, finite)
+        self.take_or_skip(
+            finite,
+            functools.partial(super().apply, minibatch.gradients, trainable_variables),
+        )
+
+    def _probe_if_due(self, minibatch: Minibatch, variables, finite) -> None:
         due = self.is_probe_step()
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
             due = due & tf.equal((self._iterations.value + 1) % steps, 0)
-        packing = Packing(variables)
-        packed = packing.pack(grads)
-        packed_at = packing.packed(gradients_at)
-        take_probe = functools.partial(self.probe, packed_at, packed, loss, variables)
-        if due is True:
-            take_probe()
-        else:
-            # Else the second forward pass begins before the first backward pass has
-            # ended, and the activations of both are alive at once.
-            with tf.control_dependencies([loss, *packed]):
-                due = tf.identity(due)
-            cond_in_every_replica(due, take_probe, _nothing)
-        super()._backend_apply_gradients(grads, trainable_variables)
+
+        def take() -> Probe:
+            return minibatch.probe(lambda gradients: self.shifts(gradients, variables))
+
+        # A probe in every step is taken outside of the branch, in which XLA on a CPU
+        # computes gradients of convolutions many times more slowly.
+        taken = take() if due is True else None
+        cond_in_every_replica(
+            finite & due,
+            lambda: self.observe(taken or take(), variables),
+            lambda: None,
+        )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate) -> None:
         # Overridden because an update needs means over all weights, which Keras's
@@ -257,9 +261,10 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         # computes the same update from the summed gradients and writes its own copy.
         variables = [_native(v) for v in trainable_variables]
         packing = Packing(variables)
-        gradients = all_reduce_sum(packing.pack(grads))
         learning_rate = tf.cast(learning_rate, tf.float32)
-        displacements = self.displacements(gradients, variables, learning_rate)
+        displacements = self.displacements(
+            packing.pack(grads), variables, learning_rate
+        )
         decay = (
             self.weight_decay * root_mean_square(displacements)
             if self.weight_decay
@@ -275,21 +280,5 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """Does nothing: the decay is scaled by the step, which is not known yet."""
 
 
-def _nothing() -> None:
-    """A branch in which nothing is to be done."""
-    return None  # AutoGraph cannot convert a function that has a docstring alone
-
-
 def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:
     return variable.value if isinstance(variable, keras.Variable) else variable
-
-
-def _refuse_noise(first: tf.Tensor, second: tf.Tensor) -> None:
-    if abs(float(first - second)) > 1e-5 * abs(float(first)):
-        raise ValueError(
-            "`loss_fn` must give the same loss when it is called twice at the same "
-            f"weights. Received: {float(first)}, then {float(second)}. Take noise "
-            "from Keras layers or a `keras.random.SeedGenerator`, draw the minibatch "
-            "outside of `loss_fn`, or train inside `tf.function`, where the noise is "
-            "shared."
-        )

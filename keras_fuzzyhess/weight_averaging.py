@@ -46,10 +46,17 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
     def average_loss(self, loss: tf.Tensor, averaged_loss: tf.Tensor) -> None:
         """Keeps what a probe found: the loss at the weights and at their average."""
         statistics = observe_averaged_loss(
-            self._read_averaged_loss(), loss, averaged_loss, self._gain.value
+            self._read_averaged_loss(),
+            tf.cast(loss, tf.float32),
+            tf.cast(averaged_loss, tf.float32),
+            self._gain.value,
         )
-        for variable, value in zip(self._averaged_loss, statistics, strict=True):
-            variable.assign(value)
+
+        def keep():
+            for variable, value in zip(self._averaged_loss, statistics, strict=True):
+                variable.assign(value)
+
+        self.keep_or_drop(tf.reduce_all(tf.math.is_finite(statistics)), keep)
 
     def loss_trend(self) -> tf.Tensor:
         """How the loss moves from the averaged weights to the weights."""
@@ -57,30 +64,6 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
 
     def _read_averaged_loss(self) -> AveragedLoss:
         return AveragedLoss(*(v.value for v in self._averaged_loss))
-
-    def finalize_variable_values(self, var_list) -> None:
-        """Puts the averaged weights in place of the weights, as `fit` does at its end.
-
-        Does nothing with `use_ema=False`, and before the first step, when there is no
-        average.
-
-        Args:
-            var_list: List of the model's trainable variables.
-
-        Example:
-
-        >>> from keras_fuzzyhess import FuzzyHess
-        >>> w, optimizer = tf.Variable([5.0, -3.0]), FuzzyHess(seed=0)
-        >>> path = []
-        >>> for _ in range(2):
-        ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
-        ...     path.append(w.numpy())
-        >>> optimizer.finalize_variable_values([w])
-        >>> bool(min(path[0][0], path[1][0]) < w[0] < max(path[0][0], path[1][0]))
-        True
-        """
-        if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:
-            super().finalize_variable_values(var_list)
 
     def _average_of(self, variable: tf.Variable) -> tf.Variable:
         index = self._get_variable_index(variable)

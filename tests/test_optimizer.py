@@ -23,6 +23,9 @@ DIAGNOSTICS = [
     "progress",
     "mean_curvature",
     "probes",
+    "skipped_steps",
+    "skipped_in_a_row",
+    "dropped_probes",
 ]
 
 
@@ -201,15 +204,13 @@ def test_signs_differ_in_a_compiled_fit(jit_compile):
             count = sum(np.prod(v.shape, dtype=int) for v in variables)
             self.seen = self.add_variable((4, count), name="seen")
 
-        def probe(self, gradients_at, gradients, loss, variables):
-            def spying(shifts):
-                row = tf.cast(self._probes.value, tf.int32)[None, None]
-                self.seen.assign(
-                    tf.tensor_scatter_nd_update(self.seen.value, row, shifts[0][None])
-                )
-                return gradients_at(shifts)
-
-            super().probe(spying, gradients, loss, variables)
+        def shifts(self, gradients, variables):
+            shifts = super().shifts(gradients, variables)
+            row = tf.cast(self._probes.value, tf.int32)[None, None]
+            self.seen.assign(
+                tf.tensor_scatter_nd_update(self.seen.value, row, shifts[0][None])
+            )
+            return shifts
 
     model = networks.dense()
     optimizer = Spy(seed=0, probe_interval=2)  # every step has a probe, they alternate

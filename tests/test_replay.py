@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.ops.cond_v2 import get_func_graphs
 
+from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.closure import ClosureGradients
 from keras_fuzzyhess.packing import Packing
 from keras_fuzzyhess.replay import GradientReplay
@@ -72,7 +74,7 @@ class Recorder(SecondGradientOptimizer):
 
     def __init__(self, shifts, **kwargs):
         super().__init__(learning_rate=1.0, **kwargs)
-        self.shifts = shifts
+        self._shifts = shifts
 
     def build(self, variables):
         super().build(variables)
@@ -81,14 +83,54 @@ class Recorder(SecondGradientOptimizer):
     def is_probe_step(self):
         return tf.greater_equal(self.iterations.value, 0)
 
-    def probe(self, gradients_at, gradients, loss, variables):
-        packing = Packing(variables)
-        shifted, _ = gradients_at(packing.pack(self.shifts))
-        for total, gradient in zip(self.sums, packing.unpack(shifted), strict=True):
+    def shifts(self, gradients, variables):
+        return Packing(variables).pack(self._shifts)
+
+    def observe(self, probe, variables):
+        shifted = Packing(variables).unpack(probe.shifted_gradients)
+        for total, gradient in zip(self.sums, shifted, strict=True):
             total.assign_add(gradient)
 
     def displacements(self, gradients, variables, learning_rate):
         return [tf.zeros_like(g) for g in gradients]
+
+
+def branches(graph):
+    """All `tf.cond` of a graph, those inside others as well."""
+    for op in graph.get_operations():
+        if op.type in ("If", "StatelessIf"):
+            yield op
+            for inner in get_func_graphs(op):
+                yield from branches(inner)
+
+
+@pytest.mark.parametrize("optimizer", [FuzzyHess, FuzzyHess.salo])
+@pytest.mark.parametrize("name", ["dense", "lstm"])
+def test_what_follows_a_step_sees_its_weights(name, optimizer):
+    """A weight must enter a branch once only: see `GradientReplay._resources_in`."""
+    model, optimizer = networks.ALL[name](), optimizer()
+    x, y = networks.data(model)
+    seen = [tf.Variable(v) for v in networks.weights(model)]
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = optimizer.scale_loss(networks.cross_entropy(y, model(x)))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        for copy, variable in zip(seen, networks.weights(model), strict=True):
+            copy.assign(variable.read_value())
+
+    for _ in range(3):
+        step()
+        for copy, variable in zip(seen, networks.weights(model), strict=True):
+            np.testing.assert_array_equal(copy.numpy(), variable.numpy())
+    found = list(branches(step.get_concrete_function().graph))
+    assert len(found) >= 2
+    for branch in found:
+        resources = [t.ref() for t in branch.inputs if t.dtype == tf.resource]
+        assert len(resources) == len(set(resources)), branch.name
 
 
 @pytest.mark.parametrize("name", networks.ALL)
