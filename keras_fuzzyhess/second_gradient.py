@@ -180,6 +180,9 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
                 ema_overwrite_frequency=self.use_ema and self.ema_overwrite_frequency,
             )
             self._refuse_incomplete(grads)
+            if not self.built and trainable_variables is not None:
+                with tf.init_scope(), tf.variable_creator_scope(_outside_functions):
+                    self.build(list(trainable_variables))
             super().apply(grads, trainable_variables)
         finally:
             self._pending.loss = self._pending.loss_fn = None
@@ -278,6 +281,15 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 def _nothing() -> None:
     """A branch in which nothing is to be done."""
     return None  # AutoGraph cannot convert a function that has a docstring alone
+
+
+def _outside_functions(next_creator: Callable, **kwargs) -> tf.Variable:
+    """Creates a variable as if no function was being traced.
+
+    A function that creates variables is traced twice, and if it fails the first time,
+    TensorFlow silently runs nothing in its place from then on.
+    """
+    return next_creator(**kwargs | {"experimental_enable_variable_lifting": False})
 
 
 def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:

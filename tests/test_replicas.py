@@ -16,7 +16,7 @@ from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from tests import networks, worker
-from tests.modes import MODES
+from tests.contract.modes import MODES
 from tests.processes import free_ports
 
 BATCHES = 20
