@@ -1,6 +1,5 @@
 """What is trained: layers, inputs and losses of every kind."""
 
-import keras
 import numpy as np
 
 from tests.contract import problems

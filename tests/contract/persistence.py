@@ -78,7 +78,9 @@ def goes_on(restore, make):
 @holds_in("pickling (`pickle`, `copy.deepcopy`)")
 def pickling(make):
     goes_on(lambda model, folder: pickle.loads(pickle.dumps(model)), make)
-    assert_same(state(copy.deepcopy(trained(make).in_the_middle())), trained(make).middle)
+    assert_same(
+        state(copy.deepcopy(trained(make).in_the_middle())), trained(make).middle
+    )
 
 
 @holds_in("`keras.models.clone_model`")

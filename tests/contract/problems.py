@@ -92,19 +92,23 @@ def recurrent() -> Problem:
 
 
 def _words():
-    """Sentences, and which class most of their words speak for."""
+    """Sentences, the lengths to cut them to, and what each word says of the class."""
     rng = np.random.default_rng(0)
     sentences = rng.integers(0, 11, (BATCHES * BATCH, 4)).astype("int32")
-    return sentences, rng.normal(size=(11, CLASSES))[sentences].mean(1).argmax(1)
+    lengths = np.arange(len(sentences)) % 4 + 1
+    return sentences, lengths, rng.normal(size=(11, CLASSES))[sentences]
+
+
+def _embedding():
+    return layers.Embedding(11, 4, embeddings_initializer="glorot_uniform")
 
 
 def embedding() -> Problem:
     def build():
-        return _sequential(
-            (4,), layers.Embedding(11, 4), layers.GlobalAveragePooling1D()
-        )
+        return _sequential((4,), _embedding(), layers.GlobalAveragePooling1D())
 
-    return Problem(build, _words())
+    sentences, _, scores = _words()
+    return Problem(build, (sentences, scores.mean(axis=1).argmax(axis=1)))
 
 
 class _MeanOfWords(layers.Layer):
@@ -117,13 +121,13 @@ class _MeanOfWords(layers.Layer):
 def ragged() -> Problem:
     def build():
         words = layers.Input((None,), dtype="int32", ragged=True)
-        mean = _MeanOfWords()(layers.Embedding(11, 4)(words))
+        mean = _MeanOfWords()(_embedding()(words))
         return keras.Model(words, layers.Dense(CLASSES)(mean))
 
-    sentences, labels = _words()
-    lengths = np.arange(len(labels)) % 4 + 1
+    sentences, lengths, scores = _words()
+    scores[np.arange(4) >= lengths[:, None]] = 0.0  # words that are left out
     words = tf.RaggedTensor.from_tensor(sentences, lengths=lengths)
-    return Problem(build, (words, labels))
+    return Problem(build, (words, scores.sum(axis=1).argmax(axis=1)))
 
 
 def dictionary() -> Problem:

@@ -1,4 +1,4 @@
-"""The rows of the table: situations by name, each a function of the mode's optimizer."""
+"""The rows of the table: situations by name, each a function of a mode."""
 
 import dataclasses
 from collections.abc import Callable

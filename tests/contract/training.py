@@ -46,7 +46,9 @@ def loss_of(model, batch, training=True):
 
 
 def mean_loss(model, problem):
-    return np.mean([float(loss_of(model, b, training=False)) for b in problem.batches()])
+    return np.mean(
+        [float(loss_of(model, b, training=False)) for b in problem.batches()]
+    )
 
 
 def minimize_step(model, batch):
@@ -139,6 +141,8 @@ def holds(
     for name in ("mean_curvature", "loss_trend"):  # p = 0 takes no step by the former
         assert measured[name] == pytest.approx(expected[name], rel=tolerance)
 
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    assert traces() == replicas, "a step is traced once"
     before = traces(), dtypes(model)
     train(model, problem.batches(), FURTHER)
     assert (traces(), dtypes(model)) == before
