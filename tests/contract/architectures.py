@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.contract import problems
-from tests.contract.table import holds_in
+from tests.contract.registry import holds_in
 from tests.contract.training import FURTHER, fit, holds, mean_loss
 
 

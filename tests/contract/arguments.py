@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.contract.problems import BATCHES, dense
-from tests.contract.table import holds_in
+from tests.contract.registry import holds_in
 from tests.contract.training import COMPARED, FURTHER, fit, holds, minimize
 
 

@@ -1,13 +1,12 @@
 """How a step is run: compiled, in parts, on replicas, in which precision, by whom."""
 
 import dataclasses
-import functools
 
 import keras
 import tensorflow as tf
 
 from tests.contract.problems import dense
-from tests.contract.table import holds_in
+from tests.contract.registry import holds_in
 from tests.contract.training import (
     COMPARED,
     FURTHER,
@@ -20,6 +19,7 @@ from tests.contract.training import (
     minimize_step,
 )
 from tests.networks import CLASSES
+from tests.replicas import mirrored_strategy
 
 
 @holds_in("`compile` and `fit`, nothing else")
@@ -38,12 +38,6 @@ def two_replicas(make):
     holds(make, scope=mirrored_strategy().scope, further=8)
 
 
-@functools.cache
-def mirrored_strategy():
-    cpus = tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([cpu.name for cpu in cpus])
-
-
 @holds_in("`steps_per_execution`")
 def steps_per_execution(make):
     """Three, so that the last execution of an epoch of four steps is not full."""
@@ -53,15 +47,13 @@ def steps_per_execution(make):
 @holds_in("policy `mixed_bfloat16`")
 def mixed_bfloat16(make):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = holds(make, tolerance=0.2)
-    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    holds(make, tolerance=0.2)
 
 
 @holds_in("policy `float64`")
 def float64(make):
     keras.config.set_dtype_policy("float64")
-    model = holds(make, tolerance=1e-5)
-    assert {v.dtype for v in model.trainable_variables} == {"float64"}
+    holds(make, tolerance=1e-5)
 
 
 @holds_in("`train_on_batch`")

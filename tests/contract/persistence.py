@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.contract.problems import dense
-from tests.contract.table import holds_in
+from tests.contract.registry import holds_in
 from tests.contract.training import COMPARED, FURTHER, assert_whole, fit, mean_loss
 
 PROBLEM = dense()

@@ -88,7 +88,10 @@ def batch_norm() -> Problem:
 
 def recurrent() -> Problem:
     x = _normal(3, 2)
-    return Problem(lambda: _sequential((3, 2), layers.GRU(6)), (x, _labels(x)))
+    return Problem(
+        lambda: _sequential((3, 2), layers.GRU(6, recurrent_dropout=0.1)),
+        (x, _labels(x)),
+    )
 
 
 def _words():

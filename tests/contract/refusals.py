@@ -9,9 +9,10 @@ import tensorflow as tf
 from keras import layers
 
 from tests.contract import problems
-from tests.contract.execution import mirrored_strategy, step_of_the_user
-from tests.contract.table import refused_in
+from tests.contract.execution import step_of_the_user
+from tests.contract.registry import refused_in
 from tests.contract.training import fit, loop
+from tests.replicas import mirrored_strategy
 
 
 def on_batches(model, batches, epochs):

@@ -1,43 +1,54 @@
-"""The rows of the table: situations by name, each a function of a mode."""
+"""The table: its rows in their order, and how it is printed."""
 
-import dataclasses
-from collections.abc import Callable
+from tests.contract import architectures, arguments, execution, persistence, refusals
+from tests.contract.modes import MODES
+from tests.contract.registry import REGISTERED, Situation
 
-from tests.contract.modes import Make
+HOLDS, REFUSED, FAILED = "●", "○", "✗"
+
+GROUPS = {
+    "How it is run": execution,
+    "Arguments, schedules and callbacks": arguments,
+    "Layers, inputs and losses": architectures,
+    "Copies and files": persistence,
+    "Refused": refusals,
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class Situation:
-    """A row.
+def _of(module) -> dict[str, Situation]:
+    return {
+        name: situation
+        for name, situation in REGISTERED.items()
+        if situation.check.__module__ == module.__name__
+    }
 
-    Attributes:
-        title: As it is printed.
-        check: Checks the cell of the mode whose optimizer it is given; the text of the
-            error where the cell is refused.
-        refused: Whether it is.
+
+SITUATIONS = {
+    name: situation
+    for module in GROUPS.values()
+    for name, situation in _of(module).items()
+}
+
+
+def row(title: str, cells: list[str]) -> str:
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def markdown(marks: dict[tuple[str, str], str], errors: dict[str, list[str]]) -> str:
+    """The table.
+
+    Args:
+        marks: By mode and name of the situation.
+        errors: The texts by name of the situation.
     """
-
-    title: str
-    check: Callable[[Make], str | None]
-    refused: bool
-
-
-SITUATIONS: dict[str, Situation] = {}
-
-
-def holds_in(title: str) -> Callable:
-    """Registers a function that checks that everything holds."""
-    return _register(title, refused=False)
-
-
-def refused_in(title: str) -> Callable:
-    """Registers a function that checks that an error is raised, and gives its text."""
-    return _register(title, refused=True)
-
-
-def _register(title, refused):
-    def decorate(check):
-        SITUATIONS[check.__name__] = Situation(title, check, refused)
-        return check
-
-    return decorate
+    lines = [row("", list(MODES)), row("---", ["---"] * len(MODES))]
+    for group, module in GROUPS.items():
+        lines.append(row(f"**{group}**", [""] * len(MODES)))
+        lines += [
+            row(situation.title, [marks.get((mode, name), "") for mode in MODES])
+            for name, situation in _of(module).items()
+        ]
+    lines += ["", f"{HOLDS} holds, {REFUSED} is refused before the first step:", ""]
+    for name, situation in SITUATIONS.items():
+        lines += [f'- {situation.title}: "{text}"' for text in errors.get(name, [])]
+    return "\n".join(lines)
