@@ -2,13 +2,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := results/bench-quick
 
-.PHONY: demo test lint format clean bench bench-quick
+.PHONY: demo test contract lint format clean bench bench-quick
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+contract: .venv/ready
+	@$(BIN)/python -m tests.contract
 
 lint: .venv/ready
 	$(BIN)/ruff check .

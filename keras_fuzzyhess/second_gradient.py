@@ -215,7 +215,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         # Keras's own `apply` is called in a branch, so that all it does is skipped, and
         # the gradients out here are still those of the minibatch, which a probe needs.
         if not self.built:  # a branch cannot create variables
-            self.build(trainable_variables)
+            with tf.init_scope(), tf.variable_creator_scope(_outside_functions):
+                self.build(trainable_variables)
         self._check_variables_are_known(trainable_variables)
         grads, trainable_variables = self._filter_empty_gradients(
             grads, trainable_variables
@@ -278,6 +279,15 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""
+
+
+def _outside_functions(next_creator: Callable, **kwargs) -> tf.Variable:
+    """Creates a variable as if no function was being traced.
+
+    A function that creates variables is traced twice, and if it fails the first time,
+    TensorFlow silently runs nothing in its place from then on.
+    """
+    return next_creator(**kwargs | {"experimental_enable_variable_lifting": False})
 
 
 def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:

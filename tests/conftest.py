@@ -8,6 +8,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.replicas import mirrored_strategy
+
 # Two logical devices, so that two replicas can run; the first is used by default.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
@@ -25,5 +27,4 @@ def _fixed_seed_and_default_policy():
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    cpus = tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([cpu.name for cpu in cpus])
+    return mirrored_strategy()

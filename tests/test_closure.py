@@ -1,13 +1,11 @@
 """The closure form: same noise at every call, state moved once."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.closure import ClosureGradients
-from keras_fuzzyhess.probe_schedule import probe_schedule
 from tests import networks
 
 
@@ -71,36 +69,3 @@ def test_minimize_refuses_noise_that_it_cannot_repeat():
     with pytest.raises(ValueError, match=r"same loss.*keras.random.SeedGenerator"):
         FuzzyHess().minimize(lambda: tf.reduce_sum(w**2 * tf.random.normal([2])), [w])
     np.testing.assert_array_equal(w.numpy(), [1.0, 2.0])
-
-
-def test_minimize_and_fit_take_the_same_steps():
-    """Eager closure form against the replay, over probes of both kinds."""
-
-    def new_model():
-        keras.utils.set_random_seed(5)
-        return networks.lstm()
-
-    fitted, minimized = new_model(), new_model()
-    start = [v.numpy() for v in fitted.trainable_variables]
-    x, y = networks.data(fitted, batches=8)
-    probing = {"seed": 1, "probe_interval": 2}  # a probe in nearly every step
-    fitted.compile(FuzzyHess(**probing), networks.cross_entropy, jit_compile=False)
-    fitted.fit(x, y, batch_size=networks.BATCH, shuffle=False, verbose=0)
-
-    optimizer = FuzzyHess(**probing)
-    for i in range(0, len(x), networks.BATCH):
-        batch = slice(i, i + networks.BATCH)
-        optimizer.minimize(
-            lambda b=batch: networks.cross_entropy(
-                y[b], minimized(x[b], training=True)
-            ),
-            minimized.trainable_variables,
-        )
-    optimizer.finalize_variable_values(minimized.trainable_variables)  # as `fit` does
-    probes = np.sum([probe_schedule(i, interval=2) for i in range(8)], axis=0)
-    assert optimizer.diagnostics["probes"] == np.sum(probes)
-    assert np.all(probes >= 3)  # of each kind
-    error = networks.relative_error(
-        fitted.trainable_variables, minimized.trainable_variables, origin=start
-    )
-    assert error < 1e-3

@@ -299,7 +299,7 @@ def test_only_terms_in_use_need_an_area(parts):
 
 @pytest.mark.slow
 @settings(
-    max_examples=1000,
+    max_examples=200,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -30,7 +30,7 @@ def test_a_file_holds_the_whole_rule_base(make, path):
 
 @pytest.mark.slow
 @settings(
-    max_examples=1000,
+    max_examples=200,
     derandomize=True,
     deadline=None,
     suppress_health_check=[

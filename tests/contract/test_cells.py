@@ -1,0 +1,26 @@
+"""Every mode in every situation holds the contract, or refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.contract import table
+from tests.contract.modes import MODES
+from tests.contract.table import SITUATIONS
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("mode", MODES)
+def test_cell(mode, situation, record_property):
+    record_property("cell", (mode, situation))
+    error = SITUATIONS[situation].check(MODES[mode])
+    record_property("error", error)
+    assert (error is not None) == SITUATIONS[situation].refused
+
+
+def test_documented_table_has_every_cell():
+    page = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
+    documented = page.read_text().splitlines()
+    for situation in SITUATIONS.values():
+        mark = table.REFUSED if situation.refused else table.HOLDS
+        assert table.row(situation.title, [mark] * len(MODES)) in documented

@@ -1,0 +1,152 @@
+"""What holds in every cell: a training that measures right, learns and stays whole."""
+
+import contextlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fuzzyhess import SALO, FuzzyHess
+from keras_fuzzyhess.probe_schedule import probe_schedule
+from tests import networks
+from tests.contract.problems import Problem, dense
+
+COMPARED = 5
+"""Epochs in which each step is compared: 20 steps, with five probes of both kinds."""
+
+FURTHER = 25
+"""Epochs after them, in which the loss falls to half in every problem."""
+
+Train = Callable[[keras.Model, tf.data.Dataset, int], None]
+"""Trains a compiled model for a number of epochs."""
+
+
+def fit(model, batches, epochs, **kwargs):
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0, **kwargs)
+
+
+def loop(step: Callable) -> Callable:
+    """A loop of the user's own, which calls `step(model, batch)`."""
+
+    def train(model, batches, epochs, before_epoch=lambda model, epoch: None):
+        for epoch in range(epochs):
+            before_epoch(model, epoch)
+            for batch in batches:
+                step(model, batch)
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
+    return train
+
+
+def loss_of(model, batch, training=True):
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    return model.compute_loss(x, y, model(x, training=training), weights)
+
+
+def mean_loss(model, problem):
+    return np.mean(
+        [float(loss_of(model, b, training=False)) for b in problem.batches()]
+    )
+
+
+def minimize_step(model, batch):
+    return model.optimizer.minimize(
+        lambda: loss_of(model, batch), model.trainable_variables
+    )
+
+
+minimize = loop(minimize_step)
+"""In eager code: the closure form, which calls the loss function again."""
+
+
+def probes_in(steps, optimizer):
+    if isinstance(optimizer, SALO):
+        return steps
+    return np.sum([probe_schedule(i, optimizer.probe_interval) for i in range(steps)])
+
+
+def count_traces(optimizer: FuzzyHess) -> Callable[[], int]:
+    """How often `apply` is going to be called: once for each trace of a step."""
+    apply, calls = optimizer.apply, []
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        apply(*args, **kwargs)
+
+    optimizer.apply = counted
+    return lambda: len(calls)
+
+
+def assert_whole(model):
+    """The state is finite and as precise as the weights, which were probed."""
+    for variable in [*model.variables, *model.optimizer.variables]:
+        assert np.isfinite(variable.numpy()).all(), variable.path
+    precision = keras.config.dtype_policy().variable_dtype
+    assert {v.dtype for v in model.trainable_variables} == {precision}
+    momenta = [v for v in model.optimizer.variables if v.name == "momentum"]
+    assert {v.dtype for v in momenta} == {precision}
+    diagnostics = model.optimizer.diagnostics
+    steps = int(model.optimizer.iterations.numpy())
+    assert diagnostics["probes"] == probes_in(steps, model.optimizer) > 0
+    assert diagnostics["mean_curvature"] > 0, "a probe saw the gradients change"
+
+
+def holds(
+    optimizer: Callable[[], FuzzyHess],
+    problem: Problem | None = None,
+    train: Train = fit,
+    *,
+    eager: Train = minimize,
+    scope: Callable = contextlib.nullcontext,
+    prepare: Callable[[keras.Model], None] = lambda model: None,
+    tolerance: float = 1e-4,
+    further: int = FURTHER,
+    **compiled,
+) -> keras.Model:
+    """Trains twice with one trace, and compares the first training with eager code.
+
+    Args:
+        optimizer: Makes the optimizer of the cell.
+        problem: The network and its data.
+        train: How it is trained.
+        eager: How it is trained in eager code.
+        scope: Makes the context in which model and optimizer are made.
+        prepare: What is done to the compiled model before it is trained.
+        tolerance: Of the distance of the weights from those that eager code reaches on
+            one device, relative to how far these moved; and of what was measured.
+        further: Epochs after which the loss has fallen to half.
+        **compiled: Further arguments of `compile`.
+
+    Returns:
+        The trained model.
+    """
+    problem = problem or dense()
+    with scope():
+        model = problem.compiled(optimizer(), **compiled)
+    reference = problem.compiled(optimizer())
+    for each in (model, reference):
+        prepare(each)
+    traces = count_traces(model.optimizer)
+    start = [v.numpy() for v in model.trainable_variables]
+
+    eager(reference, problem.batches(), COMPARED)
+    first_loss = mean_loss(model, problem)
+    train(model, problem.batches(), COMPARED)
+
+    error = networks.relative_error(
+        model.trainable_variables, reference.trainable_variables, origin=start
+    )
+    assert error < tolerance
+    measured, expected = (m.optimizer.diagnostics for m in (model, reference))
+    for name in ("mean_curvature", "loss_trend"):  # p = 0 takes no step by the former
+        assert measured[name] == pytest.approx(expected[name], rel=tolerance)
+
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    assert traces() == replicas, "a step is traced once"
+    train(model, problem.batches(), further)
+    assert traces() == replicas
+    assert mean_loss(model, problem) < 0.5 * first_loss
+    assert_whole(model)
+    return model
