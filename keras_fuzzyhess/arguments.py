@@ -27,6 +27,12 @@ def check_momentum(name: str, value: Any) -> None:
     check_argument(name, value, "in [0, 1)", is_number(value) and 0 <= value < 1)
 
 
+def check_between(name: str, value: Any, low: float, high: float) -> None:
+    """Raises a `ValueError` unless the value is a number in [low, high]."""
+    holds = is_number(value) and low <= value <= high
+    check_argument(name, value, f"in [{low:g}, {high:g}]", holds)
+
+
 def check_integer(name: str, value: Any, least: float, otherwise: str = "") -> None:
     """Raises a `ValueError` unless the value is an integer of at least `least`."""
     holds = type(value) is int and value >= least

@@ -14,10 +14,11 @@ from keras_fuzzyhess.fuzzy import (
     restore_rule_base,
 )
 from keras_fuzzyhess.packing import PackedState
+from keras_fuzzyhess.saved_state import SavedStateOptimizer
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
 
 
-class FuzzyControlledOptimizer(SecondGradientOptimizer):
+class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     """Base of optimizers whose gain and curvature momentum a rule base drives.
 
     It keeps the moving averages of the gradient (`beta_1`) and of a function of the

@@ -7,12 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import curvature
-from keras_fuzzyhess.arguments import (
-    check_argument,
-    check_integer,
-    check_momentum,
-    is_number,
-)
+from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.minibatch import Probe
@@ -146,8 +141,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             **kwargs,
         )
         check_momentum("beta_2", beta_2)
-        holds = is_number(curvature_power) and 0 <= curvature_power <= 1
-        check_argument("curvature_power", curvature_power, "in [0, 1]", holds)
+        check_between("curvature_power", curvature_power, 0, 1)
         check_integer("probe_interval", probe_interval, 2, ", for two kinds take turns")
         if seed is not None:
             check_integer("seed", seed, 0, " or None")
@@ -182,6 +176,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         self._first_length = self.add_scalar("first_length")
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)
+        self.restore_loaded_state()
 
     # Measure.
 

@@ -96,6 +96,7 @@ class SALO(FuzzyControlledOptimizer):
             self.add_scalar(f"loss_{field}")
             for field in controller.LossStatistics._fields
         ]
+        self.restore_loaded_state()
 
     def is_probe_step(self) -> bool:
         """Every step takes a second gradient."""
