@@ -1,5 +1,6 @@
 """What FuzzyHess and SALO share: momenta, and a fuzzy system that drives them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,12 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import controller
-from keras_fuzzyhess.arguments import check_integer, check_momentum, check_positive
+from keras_fuzzyhess.arguments import (
+    check_between,
+    check_integer,
+    check_momentum,
+    checked_keras_arguments,
+)
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     resolve_rule_base,
@@ -38,9 +44,11 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     def __init__(
         self, learning_rate, beta_1, probe_radius, total_steps, rule_base, **kwargs
     ) -> None:
-        super().__init__(learning_rate, **kwargs)
+        super().__init__(
+            **checked_keras_arguments(kwargs | {"learning_rate": learning_rate})
+        )
         check_momentum("beta_1", beta_1)
-        check_positive("probe_radius", probe_radius)
+        check_between("probe_radius", probe_radius, 1e-8, 1e3)
         self.beta_1 = beta_1
         self.probe_radius = probe_radius
         self.total_steps = total_steps
@@ -48,9 +56,19 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         self._surface = control_surface(self.rule_base)
 
     def build(self, variables) -> None:
-        """Creates momenta of `variables` and the scalars of the controller."""
+        """Creates momenta of `variables` and the scalars of the controller.
+
+        Raises:
+            ValueError: if there are weights, but none of them has an element.
+        """
         if self.built:
             return
+        if variables and not any(math.prod(v.shape) for v in variables):
+            raise ValueError(
+                f"{type(self).__name__} must train weights with at least one element, "
+                "for it takes means over all of them. Received: only empty ones, "
+                f"`{variables[0].name}` of shape {tuple(variables[0].shape)} first."
+            )
         super().build(variables)
         self._momentum = PackedState(variables, self.add_variable, "momentum")
         self._curvature = PackedState(variables, self.add_variable, "curvature")

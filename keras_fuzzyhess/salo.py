@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import controller, curvature
-from keras_fuzzyhess.arguments import check_positive
+from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.minibatch import Probe
@@ -84,7 +84,7 @@ class SALO(FuzzyControlledOptimizer):
             name=name,
             **kwargs,
         )
-        check_positive("epsilon", epsilon)
+        check_between("epsilon", epsilon, 1e-8, 1e8)
         self.epsilon = epsilon
 
     def build(self, variables) -> None:

@@ -8,7 +8,6 @@ refused before any variable is assigned.
 
 import zlib
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -197,7 +196,7 @@ class SavedStateOptimizer(keras.optimizers.Optimizer):
 
 
 def checksum(values: Sequence[np.ndarray]) -> int:
-    """CRC-32 of dtypes, shapes and bytes of arrays.
+    """CRC-32 of the bytes of all arrays.
 
     Example:
 
@@ -206,11 +205,6 @@ def checksum(values: Sequence[np.ndarray]) -> int:
     """
     crc = 0
     for value in values:
-        crc = zlib.crc32(f"{value.dtype.str} {value.shape} ".encode(), crc)
-        crc = zlib.crc32(_bytes(value), crc)
+        # A view where it can be had, for a state may fill half of the memory.
+        crc = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), crc)
     return crc
-
-
-def _bytes(value: np.ndarray) -> Any:
-    """A view where the array has one, for a state may fill half of the memory."""
-    return np.ascontiguousarray(value).reshape(-1).view(np.uint8)

@@ -2,12 +2,12 @@
 
     python -m tests.kill_and_resume [--kills 20] [--seed 0]
 
-A training (`interrupted_training.py`) is killed after a random step, at most 20 ms later,
-which is often in the middle of a save; it is started again, killed again, until it has
-ended; then another begins, until there were so many kills for each way to save:
+A training (`interrupted_training.py`) is killed after a random step, at most 20 ms
+later, which is often in the middle of a save; it is started again, killed again, until
+it has ended; then another begins, until there were so many kills for each way to save:
 `keras.callbacks.BackupAndRestore` and `model.save`. What each process reads back, every
-step that it takes and the end must be those of a training that nobody killed. A line for
-each kill; ends with status 1 if anything differs.
+step that it takes and the end must be those of a training that nobody killed. A line
+for each kill; ends with status 1 if anything differs.
 """
 
 import argparse
@@ -83,19 +83,20 @@ def kills(
     made = 0
     while made < count:
         with tempfile.TemporaryDirectory() as folder:
-            kill_at = last = 0
+            kill_at = 0
+            killed_at = None
             states: States = {}
             while ("ends", STEPS) not in states:
-                made += last > 0
                 kill_at += draw.randint(1, LONGEST_GAP) if made < count else STEPS
                 delay = draw.uniform(0, LONGEST_DELAY)
                 states = train(way, Path(folder), kill_at, delay)
-                if last:
-                    yield compare(last, states, reference)
-                last = max(step for _, step in states)
+                if killed_at is not None:
+                    yield compare(killed_at, states, reference)
+                killed_at = max(step for _, step in states)
+                made += ("ends", STEPS) not in states
 
 
-def compare(last: int, states: States, reference: States) -> Kill:
+def compare(killed_at: int, states: States, reference: States) -> Kill:
     """Holds the states of a process against those of the training nobody killed."""
     (resumed,) = (step for what, step in states if what == "begins")
     # What is read back is what that step had made.
@@ -103,7 +104,7 @@ def compare(last: int, states: States, reference: States) -> Kill:
     if resumed == 0:
         expected = reference
     differing = [state for state in states if states[state] != expected.get(state)]
-    return Kill(last, resumed, len(states), differing)
+    return Kill(killed_at, resumed, len(states), differing)
 
 
 def main() -> None:
