@@ -60,9 +60,10 @@ class FuzzyHess(WeightAveragingOptimizer):
     to the paper.
 
     Args:
-        learning_rate: A float, a `keras.optimizers.schedules.LearningRateSchedule` or
-            a callable: factor of the step length, without unit. Defaults to `1.0`.
-            The rules make up for most of a change of it.
+        learning_rate: A float in [0, 1e6], a schedule
+            (`keras.optimizers.schedules.LearningRateSchedule`) or a callable: factor of
+            the step length, without unit. Defaults to `1.0`. The rules make up for most
+            of a change of it.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
         beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.999`
             (Adam's).
@@ -72,7 +73,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             probe and a loss probe are taken, after 400 steps half as often, and so on:
             `n` steps cost `n + 800 / probe_interval log(1 + n / 400)` gradients.
             Defaults to `10`: 1.10 gradients a step over 1,000 steps, 1.02 over 20,000.
-        probe_radius: Positive float `r`, how far a curvature probe shifts every
+        probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
             the neighbourhood.
         total_steps: Integer or `None`, the planned number of steps; the rules for
@@ -91,15 +92,16 @@ class FuzzyHess(WeightAveragingOptimizer):
         name: String, the optimizer's name.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`:
             `weight_decay` (decoupled: a step also subtracts `weight_decay * rms * w`,
-            with `rms` the root mean square of the step over all weights, which takes
-            the place of AdamW's learning rate), `clipnorm`, `clipvalue` and
+            and at most `w`, with `rms` the root mean square of the step over all
+            weights, in the place of AdamW's learning rate), `clipnorm`, `clipvalue` and
             `global_clipnorm` (of what is averaged; probes see unclipped gradients),
             `ema_overwrite_frequency`, `loss_scale_factor` and
             `gradient_accumulation_steps` (the last minibatch of them is probed).
 
     Raises:
-        ValueError: if an argument is out of its range, or under the global policy
-            `mixed_float16`.
+        ValueError: if an argument is out of its range (momenta are at most 0.999999,
+            integers at most 2**31 - 1, those of Keras at most 1e12), or under the
+            global policy `mixed_float16`.
         TypeError: if `rule_base` is none of the types above.
 
     Example:
