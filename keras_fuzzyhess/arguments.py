@@ -4,6 +4,8 @@ Bounds keep what a step computes within float32; none of them is near a value th
 sense.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 LARGEST_INTEGER = 2**31 - 1
@@ -47,6 +49,16 @@ def check_integer(name: str, value: Any, least: float, otherwise: str = "") -> N
     holds = type(value) is int and value >= least
     check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)
     check_argument(name, value, "at most 2147483647", value <= LARGEST_INTEGER)
+
+
+def check_elements(optimizer: str, variables: Sequence[Any]) -> None:
+    """Raises a `ValueError` if there are weights, but none of them has an element."""
+    if variables and not any(math.prod(v.shape) for v in variables):
+        raise ValueError(
+            f"{optimizer} must train weights with at least one element, for it takes "
+            f"means over all of them. Received: `{variables[0].name}` of shape "
+            f"{tuple(variables[0].shape)}, and no weight that is not empty."
+        )
 
 
 def checked_keras_arguments(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,12 @@
 """What FuzzyHess and SALO share: momenta, and a fuzzy system that drives them."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import controller
-from keras_fuzzyhess.arguments import (
-    check_between,
-    check_integer,
-    check_momentum,
-    checked_keras_arguments,
-)
+from keras_fuzzyhess import arguments, controller
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     resolve_rule_base,
@@ -44,11 +37,10 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     def __init__(
         self, learning_rate, beta_1, probe_radius, total_steps, rule_base, **kwargs
     ) -> None:
-        super().__init__(
-            **checked_keras_arguments(kwargs | {"learning_rate": learning_rate})
-        )
-        check_momentum("beta_1", beta_1)
-        check_between("probe_radius", probe_radius, 1e-8, 1e3)
+        kwargs |= {"learning_rate": learning_rate}
+        super().__init__(**arguments.checked_keras_arguments(kwargs))
+        arguments.check_momentum("beta_1", beta_1)
+        arguments.check_between("probe_radius", probe_radius, 1e-8, 1e3)
         self.beta_1 = beta_1
         self.probe_radius = probe_radius
         self.total_steps = total_steps
@@ -63,12 +55,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """
         if self.built:
             return
-        if variables and not any(math.prod(v.shape) for v in variables):
-            raise ValueError(
-                f"{type(self).__name__} must train weights with at least one element, "
-                "for it takes means over all of them. Received: only empty ones, "
-                f"`{variables[0].name}` of shape {tuple(variables[0].shape)} first."
-            )
+        arguments.check_elements(type(self).__name__, variables)
         super().build(variables)
         self._momentum = PackedState(variables, self.add_variable, "momentum")
         self._curvature = PackedState(variables, self.add_variable, "curvature")
@@ -115,7 +102,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     @total_steps.setter
     def total_steps(self, total_steps: int | None) -> None:
         if total_steps is not None:
-            check_integer("total_steps", total_steps, 1, ", or None if it is not known")
+            arguments.check_integer("total_steps", total_steps, 1, " or None")
         self._total_steps = total_steps
         if self.built:
             self._horizon.assign(total_steps or 0)
