@@ -45,7 +45,7 @@ def check_between(
 
 
 def check_integer(name: str, value: Any, least: float, otherwise: str = "") -> None:
-    """Raises a `ValueError` unless the value is an integer from `least` to 2**31 - 1."""
+    """Raises a `ValueError` unless the value is an integer in [least, 2**31 - 1]."""
     holds = type(value) is int and value >= least
     check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)
     check_argument(name, value, "at most 2147483647", value <= LARGEST_INTEGER)

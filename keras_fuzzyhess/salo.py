@@ -40,8 +40,8 @@ class SALO(FuzzyControlledOptimizer):
         learning_rate: A float, a schedule or a callable; the fuzzy system's `gain`
             multiplies it. Defaults to `0.3`.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9`.
-        epsilon: Float in [1e-8, 1e8], added to the curvature, in units of loss per squared
-            weight. Defaults to `0.1`.
+        epsilon: Float in [1e-8, 1e8] added to the curvature, in units of loss per
+            squared weight. Defaults to `0.1`.
         probe_radius: As in `FuzzyHess`. Defaults to `0.01`.
         total_steps: As in `FuzzyHess`.
         rule_base: As in `FuzzyHess`. Defaults to
