@@ -153,9 +153,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except ValueError as error:  # a null character, or half of a surrogate pair
-        raise ValueError(
-            f"A path must be one that the system can have. Received: {path!r}"
-        ) from error
+        raise ValueError(f"A path must be valid. Received: {path!r}") from error
     where = f"'{os.fspath(path)}'"
     if len(content) > LARGEST_FILE:
         raise ValueError(
