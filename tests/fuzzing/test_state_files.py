@@ -84,6 +84,6 @@ def test_a_damaged_state_is_refused_or_as_it_was(make, data):
         try:
             loaded.load_weights(path)
         except Exception:
-            assert not any(map(np.any, values(loaded.optimizer.variables)))
-            return
+            if not any(map(np.any, values(loaded.optimizer.variables))):
+                return  # untouched; if the error is one of a layer, it is loaded
     assert_same(values(loaded.optimizer.variables), values(model.optimizer.variables))
