@@ -205,6 +205,6 @@ def checksum(values: Sequence[np.ndarray]) -> int:
     """
     crc = 0
     for value in values:
-        # A view where it can be had, for a state may fill half of the memory.
-        crc = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), crc)
+        # No copy where it can be had without, for a state may fill half of the memory.
+        crc = zlib.crc32(np.ascontiguousarray(value).data, crc)
     return crc
