@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := results/bench-quick
 
-.PHONY: demo test contract lint format clean bench bench-quick
+.PHONY: demo test contract fuzz kills lint format clean bench bench-quick
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
@@ -12,6 +12,14 @@ test: .venv/ready
 
 contract: .venv/ready
 	@$(BIN)/python -m tests.contract
+
+# The fuzz tests of `make test` with all their examples: three quarters of an hour.
+fuzz: .venv/ready
+	FUZZ=whole $(BIN)/python -m pytest tests/fuzzing
+
+# Kills a training forty times and compares what goes on: a quarter of an hour.
+kills: .venv/ready
+	$(BIN)/python -m tests.kill_and_resume
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,6 +1,14 @@
-"""Checks of constructor arguments, with errors in the style of Keras."""
+"""Checks of constructor arguments, with errors in the style of Keras.
 
+Bounds keep what a step computes within float32; none of them is near a value that makes
+sense.
+"""
+
+import math
+from collections.abc import Sequence
 from typing import Any
+
+LARGEST_INTEGER = 2**31 - 1
 
 
 def check_argument(name: str, value: Any, rule: str, holds: bool) -> None:
@@ -23,17 +31,87 @@ def is_number(value: Any) -> bool:
 
 
 def check_momentum(name: str, value: Any) -> None:
-    """Raises a `ValueError` unless the value is a number in [0, 1)."""
-    check_argument(name, value, "in [0, 1)", is_number(value) and 0 <= value < 1)
+    """Raises a `ValueError` unless the value is a number in [0, 0.999999]."""
+    holds = is_number(value) and 0 <= value <= 0.999999
+    check_argument(name, value, "in [0, 1), and at most 0.999999", holds)
+
+
+def check_between(
+    name: str, value: Any, low: float, high: float, otherwise: str = ""
+) -> None:
+    """Raises a `ValueError` unless the value is a number in [low, high]."""
+    holds = is_number(value) and low <= value <= high
+    check_argument(name, value, f"in [{low:g}, {high:g}]{otherwise}", holds)
 
 
 def check_integer(name: str, value: Any, least: float, otherwise: str = "") -> None:
-    """Raises a `ValueError` unless the value is an integer of at least `least`."""
+    """Raises a `ValueError` unless the value is an integer in [least, 2**31 - 1]."""
     holds = type(value) is int and value >= least
     check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)
+    check_argument(name, value, "at most 2147483647", value <= LARGEST_INTEGER)
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Raises a `ValueError` unless the value is a positive, finite number."""
-    holds = is_number(value) and 0 < value < float("inf")
-    check_argument(name, value, "positive and finite", holds)
+def check_elements(optimizer: str, variables: Sequence[Any]) -> None:
+    """Raises a `ValueError` if there are weights, but none of them has an element."""
+    if variables and not any(math.prod(v.shape) for v in variables):
+        raise ValueError(
+            f"{optimizer} must train weights with at least one element, for it takes "
+            f"means over all of them. Received: `{variables[0].name}` of shape "
+            f"{tuple(variables[0].shape)}, and no weight that is not empty."
+        )
+
+
+def checked_keras_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `keras.optimizers.Optimizer`, checked; numbers become plain floats.
+
+    Keras checks few of them: others fail in the first step, by an error that does not
+    name them, or train on with NaN.
+
+    Args:
+        arguments: Dict of some of them by name.
+
+    Returns:
+        A dict.
+
+    Raises:
+        ValueError: if one is out of its range.
+
+    Example:
+
+    >>> checked_keras_arguments({"clipnorm": 1, "name": "mine"})
+    {'clipnorm': 1.0, 'name': 'mine'}
+    >>> checked_keras_arguments({"clipnorm": -1})
+    Traceback (most recent call last):
+        ...
+    ValueError: `clipnorm` must be in [1e-12, 1e+12] or None. Received: clipnorm=-1
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    checked = dict(arguments)
+    for name in _LOWEST.keys() & given.keys():
+        check_between(name, given[name], _LOWEST[name], 1e12, " or None")
+        checked[name] = float(given[name])
+    for name in _LEAST.keys() & given.keys():
+        check_integer(name, given[name], _LEAST[name], " or None")
+    if "learning_rate" in given and not callable(given["learning_rate"]):
+        # Keras itself wants a float.
+        check_between("learning_rate", given["learning_rate"], 0, 1e6)
+    if "ema_momentum" in arguments:
+        check_momentum("ema_momentum", arguments["ema_momentum"])
+    for name, kind in (("use_ema", bool), ("name", str)):
+        if name in given:
+            is_kind = isinstance(given[name], kind)
+            check_argument(name, given[name], f"a {kind.__name__}", is_kind)
+    return checked
+
+
+_LOWEST = {
+    "weight_decay": 0.0,
+    "clipnorm": 1e-12,
+    "clipvalue": 1e-12,
+    "global_clipnorm": 1e-12,
+    "loss_scale_factor": 1e-12,
+}
+"""Numbers, or None, of at least so much."""
+
+_LEAST = {"ema_overwrite_frequency": 1, "gradient_accumulation_steps": 2}
+"""Integers, or None, of at least so much."""

@@ -6,18 +6,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import controller
-from keras_fuzzyhess.arguments import check_integer, check_momentum, check_positive
+from keras_fuzzyhess import arguments, controller
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     resolve_rule_base,
     restore_rule_base,
 )
 from keras_fuzzyhess.packing import PackedState
+from keras_fuzzyhess.saved_state import SavedStateOptimizer
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
 
 
-class FuzzyControlledOptimizer(SecondGradientOptimizer):
+class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     """Base of optimizers whose gain and curvature momentum a rule base drives.
 
     It keeps the moving averages of the gradient (`beta_1`) and of a function of the
@@ -37,9 +37,10 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
     def __init__(
         self, learning_rate, beta_1, probe_radius, total_steps, rule_base, **kwargs
     ) -> None:
-        super().__init__(learning_rate, **kwargs)
-        check_momentum("beta_1", beta_1)
-        check_positive("probe_radius", probe_radius)
+        kwargs |= {"learning_rate": learning_rate}
+        super().__init__(**arguments.checked_keras_arguments(kwargs))
+        arguments.check_momentum("beta_1", beta_1)
+        arguments.check_between("probe_radius", probe_radius, 1e-8, 1e3)
         self.beta_1 = beta_1
         self.probe_radius = probe_radius
         self.total_steps = total_steps
@@ -47,9 +48,14 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
         self._surface = control_surface(self.rule_base)
 
     def build(self, variables) -> None:
-        """Creates momenta of `variables` and the scalars of the controller."""
+        """Creates momenta of `variables` and the scalars of the controller.
+
+        Raises:
+            ValueError: if there are weights, but none of them has an element.
+        """
         if self.built:
             return
+        arguments.check_elements(type(self).__name__, variables)
         super().build(variables)
         self._momentum = PackedState(variables, self.add_variable, "momentum")
         self._curvature = PackedState(variables, self.add_variable, "curvature")
@@ -96,7 +102,7 @@ class FuzzyControlledOptimizer(SecondGradientOptimizer):
     @total_steps.setter
     def total_steps(self, total_steps: int | None) -> None:
         if total_steps is not None:
-            check_integer("total_steps", total_steps, 1, ", or None if it is not known")
+            arguments.check_integer("total_steps", total_steps, 1, " or None")
         self._total_steps = total_steps
         if self.built:
             self._horizon.assign(total_steps or 0)

@@ -7,12 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import curvature
-from keras_fuzzyhess.arguments import (
-    check_argument,
-    check_integer,
-    check_momentum,
-    is_number,
-)
+from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.minibatch import Probe
@@ -70,9 +65,10 @@ class FuzzyHess(WeightAveragingOptimizer):
     to the paper.
 
     Args:
-        learning_rate: A float, a `keras.optimizers.schedules.LearningRateSchedule` or
-            a callable: factor of the step length, without unit. Defaults to `1.0`.
-            The rules make up for most of a change of it.
+        learning_rate: A float in [0, 1e6], a schedule
+            (`keras.optimizers.schedules.LearningRateSchedule`) or a callable: factor of
+            the step length, without unit. Defaults to `1.0`. The rules make up for most
+            of a change of it.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
         beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.999`
             (Adam's).
@@ -82,7 +78,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             probe and a loss probe are taken, after 400 steps half as often, and so on:
             `n` steps cost `n + 800 / probe_interval log(1 + n / 400)` gradients.
             Defaults to `10`: 1.10 gradients a step over 1,000 steps, 1.02 over 20,000.
-        probe_radius: Positive float `r`, how far a curvature probe shifts every
+        probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
             the neighbourhood.
         total_steps: Integer or `None`, the planned number of steps; the rules for
@@ -101,15 +97,16 @@ class FuzzyHess(WeightAveragingOptimizer):
         name: String, the optimizer's name.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`:
             `weight_decay` (decoupled: a step also subtracts `weight_decay * rms * w`,
-            with `rms` the root mean square of the step over all weights, which takes
-            the place of AdamW's learning rate), `clipnorm`, `clipvalue` and
+            and at most `w`, with `rms` the root mean square of the step over all
+            weights, in the place of AdamW's learning rate), `clipnorm`, `clipvalue` and
             `global_clipnorm` (of what is averaged; probes see unclipped gradients),
             `ema_overwrite_frequency`, `loss_scale_factor` and
             `gradient_accumulation_steps` (the last minibatch of them is probed).
 
     Raises:
-        ValueError: if an argument is out of its range, or under the global policy
-            `mixed_float16`.
+        ValueError: if an argument is out of its range (momenta are at most 0.999999,
+            integers at most 2**31 - 1, those of Keras at most 1e12), or under the
+            global policy `mixed_float16`.
         TypeError: if `rule_base` is none of the types above.
 
     Example:
@@ -151,8 +148,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             **kwargs,
         )
         check_momentum("beta_2", beta_2)
-        holds = is_number(curvature_power) and 0 <= curvature_power <= 1
-        check_argument("curvature_power", curvature_power, "in [0, 1]", holds)
+        check_between("curvature_power", curvature_power, 0, 1)
         check_integer("probe_interval", probe_interval, 2, ", for two kinds take turns")
         if seed is not None:
             check_integer("seed", seed, 0, " or None")
@@ -188,6 +184,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         self._usual_size = self.add_scalar("usual_size")
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)
+        self.restore_loaded_state()
 
     # Measure.
 

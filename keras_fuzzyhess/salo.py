@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import controller, curvature
-from keras_fuzzyhess.arguments import check_positive
+from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.minibatch import Probe
@@ -40,9 +40,9 @@ class SALO(FuzzyControlledOptimizer):
         learning_rate: A float, a schedule or a callable; the fuzzy system's `gain`
             multiplies it. Defaults to `0.3`.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9`.
-        epsilon: Positive float added to the curvature, in units of loss per squared
-            weight. Defaults to `0.1`.
-        probe_radius: Positive float `r`. Defaults to `0.01`.
+        epsilon: Float in [1e-8, 1e8] added to the curvature, in units of loss per
+            squared weight. Defaults to `0.1`.
+        probe_radius: As in `FuzzyHess`. Defaults to `0.01`.
         total_steps: As in `FuzzyHess`.
         rule_base: As in `FuzzyHess`. Defaults to
             `keras_fuzzyhess.fuzzy.paper_rule_base()`.
@@ -84,7 +84,7 @@ class SALO(FuzzyControlledOptimizer):
             name=name,
             **kwargs,
         )
-        check_positive("epsilon", epsilon)
+        check_between("epsilon", epsilon, 1e-8, 1e8)
         self.epsilon = epsilon
 
     def build(self, variables) -> None:
@@ -96,6 +96,7 @@ class SALO(FuzzyControlledOptimizer):
             self.add_scalar(f"loss_{field}")
             for field in controller.LossStatistics._fields
         ]
+        self.restore_loaded_state()
 
     def is_probe_step(self) -> bool:
         """Every step takes a second gradient."""

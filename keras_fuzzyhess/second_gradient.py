@@ -267,7 +267,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
             packing.pack(grads), variables, learning_rate
         )
         decay = (
-            self.weight_decay * root_mean_square(displacements)
+            tf.minimum(self.weight_decay * root_mean_square(displacements), 1.0)
             if self.weight_decay
             else None
         )

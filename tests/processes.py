@@ -1,12 +1,16 @@
 """Processes of this machine: where they listen, and whether they still run."""
 
 import contextlib
+import ipaddress
 import os
 import re
 import signal
 import socket
 import time
 from pathlib import Path
+
+LISTENING = "0A"
+"""State of a socket in `/proc/net/tcp`."""
 
 
 def free_ports(count):
@@ -31,6 +35,27 @@ def is_running(pid):
     except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")  # dead, not yet reaped
+
+
+def listening_addresses(pid):
+    """IPv4 and IPv6 addresses that a process of Linux accepts connections on."""
+    sockets = {
+        os.readlink(descriptor)
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
+        if descriptor.is_symlink()
+    }
+    addresses = set()
+    for table in ("tcp", "tcp6"):
+        rows = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        for row in map(str.split, rows):
+            if row[3] == LISTENING and f"socket:[{row[9]}]" in sockets:
+                number = bytes.fromhex(row[1].split(":")[0])
+                # The kernel writes each word of four bytes as the machine has it.
+                words = [number[i : i + 4][::-1] for i in range(0, len(number), 4)]
+                address = ipaddress.ip_address(b"".join(words))
+                mapped = getattr(address, "ipv4_mapped", None)
+                addresses.add(str(mapped or address))
+    return addresses
 
 
 def left_behind(pids, seconds=10):

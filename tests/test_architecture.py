@@ -21,6 +21,7 @@ LAYERS = [
         "packing",
         "step_length",
         "replicas",
+        "saved_state",
     },
     {
         "replay",

@@ -188,6 +188,21 @@ def test_signs_differ_in_a_compiled_fit(jit_compile):
     assert 0.2 < agreement < 0.8
 
 
+def test_weight_decay_takes_no_more_than_the_weight():
+    idle, w = tf.Variable([2.0]), tf.Variable([3.0] * 4)
+    optimizer = FuzzyHess(seed=0, weight_decay=1e12)
+    optimizer.exclude_from_weight_decay(var_list=[w])
+    optimizer.minimize(lambda: tf.reduce_sum(w**2) + 0.0 * idle[0], [w, idle])
+    assert float(idle[0]) == 0.0
+
+
+def test_refuses_weights_without_an_element():
+    empty = tf.Variable(tf.zeros((0, 3)), name="empty")
+    with pytest.raises(ValueError, match=r"element.*empty.*\(0, 3\)"):
+        FuzzyHess().build([empty])
+    FuzzyHess().build([empty, tf.Variable([1.0])])
+
+
 def test_missing_gradients_are_left_out():
     w, unused = tf.Variable([3.0]), tf.Variable([2.0])
     optimizer = FuzzyHess(seed=0)
@@ -264,7 +279,18 @@ def test_rule_base_decides(tmp_path):
         "probe_interval": [1, 0, 2.5, None],
         "probe_radius": [0.0, -1.0, float("inf"), "small"],
         "total_steps": [0, -5, 10.0],
-        "seed": [0.5, "a", -1],
+        "seed": [0.5, "a", -1, 2**31],
+        "learning_rate": [-1.0, 1e7, float("nan"), "fast"],
+        "weight_decay": [-0.1, float("inf"), "0.1"],
+        "clipnorm": [0.0, -1.0, float("nan"), "a"],
+        "clipvalue": [0.0, [1.0]],
+        "global_clipnorm": [-1.0, 1e13],
+        "loss_scale_factor": [0.0, 1e300, b"8"],
+        "use_ema": [1, "no"],
+        "ema_momentum": [1.0, None, -0.1],
+        "ema_overwrite_frequency": [0, 2.5],
+        "gradient_accumulation_steps": [1, 2.5, 2**70],
+        "name": [3, b"name"],
     }.items(),
 )
 def test_refuses_arguments_out_of_range(name, values):

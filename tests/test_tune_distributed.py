@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.processes import left_behind, started
+from tests.processes import left_behind, listening_addresses, started
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "examples" / "tune_distributed.py"
@@ -74,6 +75,28 @@ def test_three_failures_end_it_with_all_trials_kept_and_it_can_go_on(tmp_path):
     after = trials(tmp_path)
     assert {path: after[path] for path in before} == before
     assert statuses(tmp_path)[len(ended) :] == ["COMPLETED"] * (TRIALS - len(ended))
+
+
+@pytest.mark.slow
+def test_the_chief_listens_on_the_loopback_address_only(tmp_path):
+    """Whatever the environment says, for whoever reaches the port rules the search."""
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "--search", SEARCH, "--output", tmp_path / "digits"],
+        env={**os.environ, "KERASTUNER_ORACLE_IP": "0.0.0.0"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines = [process.stdout.readline() for _ in range(3)]
+        pids = dict(started("".join(lines)))
+        deadline = time.monotonic() + 60
+        while not (addresses := listening_addresses(pids["chief"])):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert addresses == {"127.0.0.1"}
 
 
 def test_no_process_outlives_it_when_it_is_terminated(tmp_path):

@@ -149,8 +149,11 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         OSError: If the file cannot be read.
         ValueError: If its content is anything but such JSON.
     """
-    with open(path, "rb") as file:
-        content = file.read(LARGEST_FILE + 1)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except ValueError as error:  # a null character, or half of a surrogate pair
+        raise ValueError(f"A path must be valid. Received: {path!r}") from error
     where = f"'{os.fspath(path)}'"
     if len(content) > LARGEST_FILE:
         raise ValueError(

@@ -1,0 +1,210 @@
+"""What is saved of an optimizer's state, and what is checked before it is taken back.
+
+Keras's optimizers skip a state that does not fit with no more than a warning, and go on
+without it; a bit that has flipped on the way they do not see. Here each state carries
+the version of its layout and a checksum, and one that cannot be continued from is
+refused before any variable is assigned.
+"""
+
+import zlib
+from collections.abc import Mapping, MutableMapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+LAYOUT_VERSION = 1
+"""Version of which variables there are and in which order. Raised when that changes."""
+
+VERSION_KEY, CHECKSUM_KEY = "layout_version", "checksum"
+
+REMEDY = (
+    "To go on without the state, load the weights alone, by "
+    "`keras.saving.load_model(path, compile=False)`, or from a '.weights.h5' by "
+    "`model.load_weights(path)` before `model.compile`, and compile with a new "
+    "optimizer."
+)
+
+
+def write_state(
+    store: MutableMapping[str, np.ndarray], values: Sequence[np.ndarray]
+) -> None:
+    """Writes the values of an optimizer's variables, with version and checksum.
+
+    Args:
+        store: What Keras gives to `save_own_variables`; a dict will do.
+        values: List of arrays, in the order of the variables.
+
+    Example:
+
+    >>> store = {}
+    >>> write_state(store, [np.float32([1.0, 2.0])])
+    >>> sorted(store), read_state(store)
+    (['0', 'checksum', 'layout_version'], [array([1., 2.], dtype=float32)])
+    """
+    for i, value in enumerate(values):
+        store[str(i)] = value
+    store[VERSION_KEY] = np.array(LAYOUT_VERSION)
+    store[CHECKSUM_KEY] = np.array(checksum(values), np.uint32)
+
+
+def read_state(store: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The values that `write_state` wrote.
+
+    Args:
+        store: What Keras gives to `load_own_variables`.
+
+    Returns:
+        List of arrays.
+
+    Raises:
+        ValueError: if the state has another version of the layout or none, is not what
+            was written, or has values that are not finite, from which no training
+            recovers: all of them are in moving averages.
+
+    Example:
+
+    >>> store = {}
+    >>> write_state(store, [np.float32([1.0, 2.0])])
+    >>> store["0"] = np.float32([1.0, 3.0])
+    >>> read_state(store)
+    Traceback (most recent call last):
+        ...
+    ValueError: The saved state of an optimizer must be what was written...
+    """
+    keys = set(store.keys())
+    if VERSION_KEY not in keys:
+        raise ValueError(
+            "The saved state of an optimizer must be one of FuzzyHess or SALO. "
+            f"Received: {len(keys)} variables without a version of their layout, as "
+            f"other optimizers save them, and FuzzyHess before it had one. {REMEDY}"
+        )
+    version = np.asarray(store[VERSION_KEY]).tolist()
+    if version != LAYOUT_VERSION:
+        raise ValueError(
+            f"The saved state of an optimizer must have layout version "
+            f"{LAYOUT_VERSION}, the only one that this release of keras_fuzzyhess "
+            f"reads. Received: {VERSION_KEY}={version!r}. Load it with the release "
+            f"that wrote it. {REMEDY}"
+        )
+    names = [str(i) for i in range(len(keys) - 2)]
+    if keys != {*names, VERSION_KEY, CHECKSUM_KEY}:
+        raise ValueError(
+            "The saved state of an optimizer must be what was written. Received: "
+            f"variables named {', '.join(sorted(keys))}; the file is damaged. {REMEDY}"
+        )
+    values = [np.asarray(store[name]) for name in names]
+    if np.asarray(store[CHECKSUM_KEY]).tolist() != checksum(values):
+        raise ValueError(
+            "The saved state of an optimizer must be what was written. Received: one "
+            "whose checksum differs; the file is damaged, and the weights in it may be "
+            f"too. Take an earlier copy. {REMEDY}"
+        )
+    for name, value in zip(names, values, strict=True):
+        if not np.isfinite(value).all():
+            raise ValueError(
+                "The saved state of an optimizer must be finite, for no training "
+                f"recovers from one that is not. Received: variable {name} with "
+                f"{np.count_nonzero(~np.isfinite(value))} values NaN or infinite. "
+                f"{REMEDY}"
+            )
+    return values
+
+
+def check_state_fits(
+    values: Sequence[np.ndarray], variables: Sequence[keras.Variable]
+) -> None:
+    """Raises a `ValueError` unless there is a value for each variable, of its kind.
+
+    Args:
+        values: List of arrays.
+        variables: List of the optimizer's variables.
+
+    Example:
+
+    >>> momentum = keras.Variable([0.0, 0.0], name="momentum")
+    >>> check_state_fits([np.float32([1.0, 2.0])], [momentum])
+    >>> check_state_fits([np.float32([1.0])], [momentum])
+    Traceback (most recent call last):
+        ...
+    ValueError: The saved state of an optimizer must fit... `momentum` of shape (2,)...
+    """
+    what = (
+        "The saved state of an optimizer must fit its arguments and the weights that "
+        "it trains"
+    )
+    if len(values) != len(variables):
+        raise ValueError(
+            f"{what}, which take {len(variables)} variables. Received: {len(values)}. "
+            f"{REMEDY}"
+        )
+    for value, variable in zip(values, variables, strict=True):
+        shape, dtype = tuple(variable.shape), np.dtype(variable.dtype)
+        if value.shape != shape or value.dtype != dtype:
+            raise ValueError(
+                f"{what}, which take `{variable.name}` of shape {shape} and dtype "
+                f"{dtype}. Received: shape {value.shape} and dtype {value.dtype}. "
+                f"{REMEDY}"
+            )
+
+
+class SavedStateOptimizer(keras.optimizers.Optimizer):
+    """An optimizer whose saved state is checked before it is taken back.
+
+    A subclass calls `restore_loaded_state` at the end of `build`.
+    """
+
+    _loaded_state: Sequence[np.ndarray] = ()
+
+    def save_own_variables(self, store) -> None:
+        """Writes the state; before the optimizer is built there is none."""
+        values = [v.numpy() for v in self.variables] if self.built else []
+        write_state(store, values or self._loaded_state)
+
+    def load_own_variables(self, store) -> None:
+        """Takes a state back; if the optimizer is not built yet, when it is.
+
+        Raises:
+            ValueError: if the state is damaged, not finite, of another version of the
+                layout, or not that of an optimizer with these arguments and weights.
+        """
+        values = read_state(store)
+        if self.built:
+            self._assign_state(values)
+        else:
+            self._loaded_state = tuple(values)
+
+    def restore_loaded_state(self) -> None:
+        """Takes over the state that was loaded before the optimizer was built."""
+        values, self._loaded_state = self._loaded_state, ()
+        if values:
+            self._assign_state(values)
+
+    def _assign_state(self, values: Sequence[np.ndarray]) -> None:
+        if not values:
+            if keras.ops.convert_to_numpy(self.iterations) > 0:
+                raise ValueError(
+                    "The saved state of an optimizer that has trained must be that of "
+                    "one that has. Received: a file from before its first step. "
+                    f"{REMEDY}"
+                )
+            return
+        check_state_fits(values, self.variables)
+        with tf.init_scope():  # not in the graph of a first step, if that builds it
+            for variable, value in zip(self.variables, values, strict=True):
+                variable.assign(value)
+
+
+def checksum(values: Sequence[np.ndarray]) -> int:
+    """CRC-32 of the bytes of all arrays.
+
+    Example:
+
+    >>> checksum([np.float32([1.0])]) == checksum([np.float32([-1.0])])
+    False
+    """
+    crc = 0
+    for value in values:
+        # No copy where it can be had without, for a state may fill half of the memory.
+        crc = zlib.crc32(np.ascontiguousarray(value).data, crc)
+    return crc
