@@ -140,12 +140,7 @@ def ablation_ratio(results: Results, workload: str, ablation: str) -> float | No
     return float(np.mean(other.losses) / np.mean(ours.losses[: len(other.losses)]))
 
 
-def ablation_means(results: Results) -> dict[str, float]:
-    """Geometric means over workloads of `ablation_ratio`, of those that were run."""
-    means = {}
-    for ablation in ABLATIONS:
-        ratios = [ablation_ratio(results, name, ablation) for name in WORKLOADS]
-        known = [ratio for ratio in ratios if ratio is not None]
-        if known:
-            means[ablation] = float(np.exp(np.mean(np.log(known))))
-    return means
+def ablation_ratios(results: Results, ablation: str) -> list[float]:
+    """`ablation_ratio` on the workloads on which it was run."""
+    ratios = [ablation_ratio(results, name, ablation) for name in WORKLOADS]
+    return [ratio for ratio in ratios if ratio is not None]
