@@ -35,6 +35,8 @@ class ClosureGradients:
             it must be built. Other side effects than assigning Keras variables happen
             at every call.
         variables: List of `tf.Variable`s to differentiate with respect to.
+        scale: Positive float, factor of the gradients but not of the loss: the
+            `loss_scale_factor` of Keras's optimizers.
 
     Example:
 
@@ -47,10 +49,14 @@ class ClosureGradients:
     """
 
     def __init__(
-        self, loss_fn: Callable[[], tf.Tensor], variables: Sequence[tf.Variable]
+        self,
+        loss_fn: Callable[[], tf.Tensor],
+        variables: Sequence[tf.Variable],
+        scale: float = 1.0,
     ) -> None:
         self._loss_fn = loss_fn
         self._variables = list(variables)
+        self._scale = scale
         self._updates: dict = {}
 
     def at_weights(self) -> tuple[list[tf.Tensor | None], tf.Tensor]:
@@ -81,7 +87,7 @@ class ClosureGradients:
         with _RecordingScope() as scope, tf.GradientTape() as tape:
             loss = self._loss_fn()
         gradients = [
-            None if g is None else tf.convert_to_tensor(g)
+            None if g is None else self._scale * tf.convert_to_tensor(g)
             for g in tape.gradient(loss, self._variables)
         ]
         return gradients, loss, scope.updates

@@ -141,14 +141,10 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
                 scaled = self.scale_loss(loss)
             self.apply(tape.gradient(scaled, variables), variables)
             return loss
-        closure = ClosureGradients(loss_fn, [_native(v) for v in variables])
+        closure = self._closure_gradients(loss_fn, [_native(v) for v in variables])
         gradients, loss = closure.at_weights()
         if not self.built:
             refuse_noise(loss, closure.at_weights()[1])
-        if self.loss_scale_factor is not None:  # `apply` is going to divide by it
-            gradients = [
-                None if g is None else g * self.loss_scale_factor for g in gradients
-            ]
         self._pending.loss, self._pending.loss_fn = loss, loss_fn
         self.apply(gradients, variables)
         if int(self._skipped_in_a_row.numpy()) == 0:
@@ -224,7 +220,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         variables = [_native(v) for v in trainable_variables]
         loss, loss_fn = self._pending.loss, self._pending.loss_fn
         gradients_at = (
-            ClosureGradients(loss_fn, variables)
+            self._closure_gradients(loss_fn, variables)
             if loss_fn is not None
             else GradientReplay(grads, loss, variables)
         )
@@ -237,6 +233,10 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
             finite,
             functools.partial(super().apply, minibatch.gradients, trainable_variables),
         )
+
+    def _closure_gradients(self, loss_fn, variables) -> ClosureGradients:
+        # Scaled as those of a traced step, which `apply` is going to divide.
+        return ClosureGradients(loss_fn, variables, self.loss_scale_factor or 1.0)
 
     def _probe_if_due(self, minibatch: Minibatch, variables, finite) -> None:
         due = self.is_probe_step()

@@ -16,7 +16,7 @@ from tests.contract.problems import Problem, dense
 COMPARED = 5
 """Epochs in which each step is compared: 20 steps, with five probes of both kinds."""
 
-FURTHER = 25
+FURTHER = 30
 """Epochs after them, in which the loss falls to half in every problem."""
 
 Train = Callable[[keras.Model, tf.data.Dataset, int], None]
@@ -141,7 +141,8 @@ def holds(
     assert error < tolerance
     measured, expected = (m.optimizer.diagnostics for m in (model, reference))
     for name in ("mean_curvature", "loss_trend"):  # p = 0 takes no step by the former
-        assert measured[name] == pytest.approx(expected[name], rel=tolerance)
+        near = pytest.approx(expected[name], rel=tolerance, abs=tolerance / 10)
+        assert measured[name] == near
 
     replicas = model.distribute_strategy.num_replicas_in_sync
     assert traces() == replicas, "a step is traced once"
