@@ -117,6 +117,6 @@ def learning_rate_scheduler(make):
 def reduce_lr_on_plateau(make):
     """So large a `min_delta` that every epoch after the first is a plateau."""
     reduce = keras.callbacks.ReduceLROnPlateau(
-        "loss", 0.5, patience=1, min_delta=10.0, min_lr=float(make().learning_rate) / 4
+        "loss", 0.5, patience=1, min_delta=10.0, min_lr=float(make().learning_rate) / 2
     )
-    holds_at_rates(make, reduce, (1.0, 1.0, 0.5, 0.25, 0.25))
+    holds_at_rates(make, reduce, (1.0, 1.0, 0.5, 0.5, 0.5))
