@@ -72,7 +72,7 @@ def loss_scaling(make):
 @refused_in("eager gradients (`run_eagerly=True`)")
 def run_eagerly(make):
     """Also in a loop without `tf.function`, and where TensorFlow runs none."""
-    remedy = "`optimizer.minimize(loss_fn, variables)`"
+    remedy = "Train without `run_eagerly`"
     text = refuses(
         lambda: problems.dense().compiled(make(), run_eagerly=True),
         remedy,

@@ -20,7 +20,7 @@ FURTHER = 35
 """Epochs after them, at whose end every mode has learned every problem."""
 
 LEARNED = 2 / 3
-"""Share of the first loss that is left at most; in the default mode a tenth is."""
+"""Share of the first loss that is left at most."""
 
 Train = Callable[[keras.Model, tf.data.Dataset, int], None]
 """Trains a compiled model for a number of epochs."""
