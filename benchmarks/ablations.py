@@ -20,7 +20,7 @@ def no_control() -> ControlSurface:
 class ConstantShift(FuzzyHess):
     """All weights shifted the same way, as in arXiv 2403.15416: row sums."""
 
-    def signs(self, gradients):
+    def signs(self, gradients, are_needed):
         return [tf.ones_like(gradient) for gradient in gradients]
 
 

@@ -18,7 +18,9 @@ import tensorflow as tf
 
 
 def random_signs(
-    like: Sequence[tf.Tensor | tf.Variable], seed: keras.random.SeedGenerator
+    like: Sequence[tf.Tensor | tf.Variable],
+    seed: keras.random.SeedGenerator,
+    are_needed: tf.Tensor | bool = True,
 ) -> list[tf.Tensor]:
     """Independent random signs (Rademacher), one for each element.
 
@@ -27,6 +29,8 @@ def random_signs(
         seed: `keras.random.SeedGenerator`, advanced once for each tensor. As part of
             the optimizer's state it makes the sequence differ from step to step and
             go on after a reload.
+        are_needed: Scalar boolean. Without need no random number is drawn, and all
+            signs are -1; the seed is advanced all the same.
 
     Returns:
         List of tensors of -1 and +1.
@@ -38,10 +42,29 @@ def random_signs(
     >>> signs.shape, sorted(set(abs(signs).numpy().ravel().tolist()))
     (TensorShape([2, 3]), [1.0])
     """
+    are_needed = tf.convert_to_tensor(are_needed)
     return [
-        2 * tf.cast(keras.random.randint(x.shape, 0, 2, seed=seed), x.dtype) - 1
-        for x in like
+        tf.cast(_random_signs(x.shape, seed.next(), are_needed), x.dtype) for x in like
     ]
+
+
+def _random_signs(
+    shape: tf.TensorShape, seed: tf.Tensor, are_needed: tf.Tensor
+) -> tf.Tensor:
+    """Signs from the bits of random words: a word for each sign would cost 32 times."""
+    count = tf.TensorShape(shape).num_elements()
+    words_shape = (-(-count // 32), 1)
+    # Drawn in a branch also because XLA on a CPU would fuse the drawing into what uses
+    # the signs, and draw each word again for each of its bits.
+    words = tf.cond(
+        are_needed,
+        lambda: tf.random.stateless_uniform(
+            words_shape, tf.cast(seed, tf.int32), None, None, tf.int32
+        ),
+        lambda: tf.zeros(words_shape, tf.int32),
+    )
+    bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(words, tf.range(32)), 1)
+    return tf.reshape(2 * tf.reshape(bits, [-1])[:count] - 1, shape)
 
 
 def diagonal_sample(

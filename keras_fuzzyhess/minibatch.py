@@ -44,7 +44,7 @@ class Minibatch:
 
     Attributes:
         gradients: List of tensors, one for each weight, summed, still scaled.
-        packed: The same as one vector for each dtype.
+        packed: The same, joined to fewer vectors (`packing.py`).
         loss: Scalar, summed.
 
     Example:

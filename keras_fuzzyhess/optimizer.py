@@ -198,10 +198,10 @@ class FuzzyHess(WeightAveragingOptimizer):
     ) -> list[tf.Tensor]:
         """Random signs, or the way to the average; one second gradient serves both."""
         is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
-        ways = self.way_to_average(variables)
+        signs = self.signs(gradients, is_curvature)
         return [
             tf.where(is_curvature, self.probe_radius * z, way)
-            for z, way in zip(self.signs(gradients), ways, strict=True)
+            for z, way in zip(signs, self.way_to_average(variables), strict=True)
         ]
 
     def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
@@ -222,9 +222,11 @@ class FuzzyHess(WeightAveragingOptimizer):
         cond_in_every_replica(is_curvature, take_curvature, take_loss)
         self._probes.assign_add(1)
 
-    def signs(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    def signs(
+        self, gradients: list[tf.Tensor], are_needed: tf.Tensor
+    ) -> list[tf.Tensor]:
         """Directions of the shifts of a curvature probe, -1 or +1 for each weight."""
-        return curvature.random_signs(gradients, self._seed_generator)
+        return curvature.random_signs(gradients, self._seed_generator, are_needed)
 
     def average_curvature(
         self, samples: list[tf.Tensor], variables: Sequence[tf.Variable]

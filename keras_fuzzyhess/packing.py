@@ -1,8 +1,9 @@
-"""All weights as one vector: a network has hundreds of weights, of few dtypes.
+"""Weights packed into fewer vectors: a network has hundreds, most of them short.
 
 What an optimizer does with each weight costs operations per weight: time to trace, to
-optimize and to start them, and memory for the graph. Packed into one long vector for
-each dtype, all weights take as many operations as one.
+optimize and to start them, and memory for the graph. So short weights are joined to
+vectors, and what is done is done to each vector. Long weights are vectors of their own:
+they are worth the operations, and joining them would copy most of the network.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +11,17 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+LONG = 2**15
+"""Number of elements that joined weights have together at most. Our choice: XLA splits
+longer concatenations among the threads of a CPU, and then computes them many times more
+slowly, for it runs each short weight through masked loops as long as the whole."""
+
 
 class Packing:
-    """Turns a list of tensors, one for each weight, into few vectors and back.
+    """Turns a list of tensors, one for each weight, into fewer vectors and back.
+
+    A weight of at least `2**15` elements becomes a vector of its own. Shorter ones of
+    the same dtype are joined, in their order, to vectors of at most that length.
 
     Args:
         variables: List of weights, whose shapes and dtypes the tensors have.
@@ -29,12 +38,10 @@ class Packing:
 
     def __init__(self, variables: Sequence[tf.Variable]) -> None:
         self._shapes = [tf.TensorShape(v.shape) for v in variables]
-        dtypes = [tf.as_dtype(v.dtype) for v in variables]
-        self.dtypes = list(dict.fromkeys(dtypes))
-        self._members = [
-            [i for i, dtype in enumerate(dtypes) if dtype == own] for own in self.dtypes
-        ]
         self._sizes = [shape.num_elements() for shape in self._shapes]
+        dtypes = [tf.as_dtype(v.dtype) for v in variables]
+        self._members = _members(self._sizes, dtypes)
+        self.dtypes = [dtypes[members[0]] for members in self._members]
 
     @property
     def lengths(self) -> list[int]:
@@ -42,17 +49,17 @@ class Packing:
         return [sum(self._sizes[i] for i in members) for members in self._members]
 
     def pack(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """One vector for each dtype, from a tensor for each weight."""
+        """The vectors, from a tensor for each weight."""
         return [
-            tf.concat([self._flat(tensors[i], i) for i in members], axis=0)
+            _joined([self._flat(tensors[i], i) for i in members])
             for members in self._members
         ]
 
     def unpack(self, vectors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """A tensor for each weight, from one vector for each dtype."""
+        """A tensor for each weight, from the vectors."""
         tensors: dict[int, tf.Tensor] = {}
         for members, vector in zip(self._members, vectors, strict=True):
-            pieces = tf.split(vector, [self._sizes[i] for i in members])
+            pieces = _split(vector, [self._sizes[i] for i in members])
             for i, piece in zip(members, pieces, strict=True):
                 shape = self._shapes[i]
                 tensors[i] = piece if shape.rank == 1 else tf.reshape(piece, shape)
@@ -69,6 +76,30 @@ class Packing:
 
     def _flat(self, tensor: tf.Tensor, i: int) -> tf.Tensor:
         return tensor if self._shapes[i].rank == 1 else tf.reshape(tensor, [-1])
+
+
+def _members(sizes: Sequence[int], dtypes: Sequence[tf.DType]) -> list[list[int]]:
+    """For each vector the indices of the weights in it."""
+    vectors: list[list[int]] = []
+    unfilled: dict[tf.DType, list[int]] = {}
+    for i, (size, dtype) in enumerate(zip(sizes, dtypes, strict=True)):
+        members = unfilled.get(dtype)
+        if size >= LONG:
+            vectors.append([i])
+        elif members and sum(sizes[j] for j in members) + size <= LONG:
+            members.append(i)
+        else:
+            unfilled[dtype] = [i]
+            vectors.append(unfilled[dtype])
+    return vectors
+
+
+def _joined(pieces: list[tf.Tensor]) -> tf.Tensor:
+    return pieces[0] if len(pieces) == 1 else tf.concat(pieces, axis=0)
+
+
+def _split(vector: tf.Tensor, sizes: list[int]) -> list[tf.Tensor]:
+    return [vector] if len(sizes) == 1 else tf.split(vector, sizes)
 
 
 class PackedState:

@@ -35,8 +35,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     """Base of optimizers that measure with gradients at shifted weights.
 
     A subclass implements `is_probe_step`, `shifts`, `observe` and `displacements`.
-    All gradients and shifts that it is given and gives are packed into one vector for
-    each dtype (`packing.py`).
+    All gradients and shifts that it is given and gives are joined to fewer vectors
+    than there are weights (`packing.py`).
 
     Args:
         learning_rate: Float, schedule or callable, as in `keras.optimizers.Optimizer`.

@@ -83,6 +83,20 @@ def test_random_signs_are_signs_and_independent():
     for other in (b, c):
         assert abs(np.mean(a * other)) < 0.05
     assert abs(np.mean(a)) < 0.05
+    flat = np.ravel(a)
+    for distance in (1, 2, 8, 16, 31, 32, 33):  # 32 signs come from one word
+        assert abs(np.mean(flat[distance:] * flat[:-distance])) < 0.05
+
+
+def test_random_signs_without_need_are_not_drawn_but_advance_the_seed():
+    variables = [tf.Variable(tf.zeros(50))]
+    skipped, drawn = keras.random.SeedGenerator(0), keras.random.SeedGenerator(0)
+    (signs,) = random_signs(variables, skipped, are_needed=False)
+    assert set(np.unique(signs)) == {-1.0}
+    random_signs(variables, drawn)
+    np.testing.assert_array_equal(
+        random_signs(variables, skipped), random_signs(variables, drawn)
+    )
 
 
 def test_random_signs_keep_the_dtype():

@@ -1,11 +1,11 @@
-"""Weights as one vector and back, also when a step trains only some of them."""
+"""Weights as fewer vectors and back, also when a step trains only some of them."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.packing import PackedState, Packing
+from keras_fuzzyhess.packing import LONG, PackedState, Packing
 
 TENSORS = [
     tf.constant([[1.0, 2.0], [3.0, 4.0]]),
@@ -25,6 +25,17 @@ def test_one_vector_for_each_dtype_and_back():
     assert [v.dtype for v in vectors] == [tf.float32, tf.float64]
     for tensor, same in zip(TENSORS, packing.unpack(vectors), strict=True):
         assert (tensor.shape, tensor.dtype) == (same.shape, same.dtype)
+        np.testing.assert_array_equal(tensor, same)
+
+
+def test_long_weights_stay_alone_and_short_ones_fill_vectors():
+    sizes = [LONG - 3, 2, LONG, 1, 1, LONG + 5, 7]
+    packing = Packing([tf.zeros(size) for size in sizes])
+    assert packing.lengths == [LONG, LONG, 8, LONG + 5]
+    tensors = [tf.fill([size], float(i)) for i, size in enumerate(sizes)]
+    for tensor, same in zip(
+        tensors, packing.unpack(packing.pack(tensors)), strict=True
+    ):
         np.testing.assert_array_equal(tensor, same)
 
 
