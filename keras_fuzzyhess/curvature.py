@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+WORD_LENGTH = 32
+"""Number of random signs that an integer holds."""
+
 
 def random_signs(
     like: Sequence[tf.Tensor | tf.Variable],
@@ -26,9 +29,9 @@ def random_signs(
 
     Args:
         like: List of tensors or variables, whose shapes and dtypes the signs take.
-        seed: `keras.random.SeedGenerator`, advanced once for each tensor. As part of
-            the optimizer's state it makes the sequence differ from step to step and
-            go on after a reload.
+        seed: `keras.random.SeedGenerator`, advanced once. As part of the optimizer's
+            state it makes the sequence differ from step to step and go on after a
+            reload.
         are_needed: Scalar boolean. Without need no random number is drawn, and all
             signs are -1; the seed is advanced all the same.
 
@@ -42,29 +45,26 @@ def random_signs(
     >>> signs.shape, sorted(set(abs(signs).numpy().ravel().tolist()))
     (TensorShape([2, 3]), [1.0])
     """
-    are_needed = tf.convert_to_tensor(are_needed)
-    return [
-        tf.cast(_random_signs(x.shape, seed.next(), are_needed), x.dtype) for x in like
-    ]
-
-
-def _random_signs(
-    shape: tf.TensorShape, seed: tf.Tensor, are_needed: tf.Tensor
-) -> tf.Tensor:
-    """Signs from the bits of random words: a word for each sign would cost 32 times."""
-    count = tf.TensorShape(shape).num_elements()
-    words_shape = (-(-count // 32), 1)
+    sizes = [tf.TensorShape(x.shape).num_elements() for x in like]
+    counts = [-(-size // WORD_LENGTH) for size in sizes]
+    state = tf.cast(seed.next(), tf.int32)
     # Drawn in a branch also because XLA on a CPU would fuse the drawing into what uses
     # the signs, and draw each word again for each of its bits.
     words = tf.cond(
-        are_needed,
-        lambda: tf.random.stateless_uniform(
-            words_shape, tf.cast(seed, tf.int32), None, None, tf.int32
-        ),
-        lambda: tf.zeros(words_shape, tf.int32),
+        tf.convert_to_tensor(are_needed),
+        lambda: tf.random.stateless_uniform([sum(counts)], state, None, None, tf.int32),
+        lambda: tf.zeros([sum(counts)], tf.int32),
     )
-    bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(words, tf.range(32)), 1)
-    return tf.reshape(2 * tf.reshape(bits, [-1])[:count] - 1, shape)
+    return [
+        tf.cast(tf.reshape(_signs_in(own)[:size], x.shape), x.dtype)
+        for x, own, size in zip(like, tf.split(words, counts), sizes, strict=True)
+    ]
+
+
+def _signs_in(words: tf.Tensor) -> tf.Tensor:
+    """Signs from the bits of random words; a word for each would take far longer."""
+    bits = tf.bitwise.right_shift(words[:, tf.newaxis], tf.range(WORD_LENGTH))
+    return tf.reshape(2 * tf.bitwise.bitwise_and(bits, 1) - 1, [-1])
 
 
 def diagonal_sample(
