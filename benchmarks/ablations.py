@@ -6,6 +6,7 @@ import tensorflow as tf
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import ControlSurface
+from keras_fuzzyhess.moving_average import unbiased_average
 
 
 def no_control() -> ControlSurface:
@@ -31,9 +32,7 @@ class Signed(FuzzyHess):
         super(FuzzyHess, self).average_curvature(samples, variables)
 
     def curvature_scale(self, averages, weight):
-        return [
-            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in averages
-        ]
+        return [tf.abs(d) for d in unbiased_average(averages, weight)]
 
 
 def _without_control():

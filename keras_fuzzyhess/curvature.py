@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from keras_fuzzyhess.moving_average import unbiased_average
+
 WORD_LENGTH = 32
 """Number of random signs that an integer holds."""
 
@@ -130,9 +132,7 @@ def root_mean_square(
     >>> [round(float(x), 4) for x in root]
     [2.0, 3.0]
     """
-    return [
-        tf.sqrt(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in mean_square
-    ]
+    return [tf.sqrt(d) for d in unbiased_average(mean_square, weight)]
 
 
 def hessian_vector_product(

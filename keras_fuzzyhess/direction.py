@@ -88,10 +88,12 @@ def preconditioner(
     gradient_scale = gradient_scale + EPSILON
     if power == 0:
         return gradient_scale
-    mean_curvature = tf.cast(mean_curvature, curvature.dtype)
-    mean_gradient_scale = tf.cast(mean_gradient_scale, curvature.dtype)
-    relative = tf.where(mean_curvature > 0, curvature / mean_curvature, 1.0)
-    newton = mean_gradient_scale * (relative + CURVATURE_DAMPING) + EPSILON
+    # Scalars first: each operation on all weights costs a passage through memory.
+    slope = mean_gradient_scale * tf.math.divide_no_nan(1.0, mean_curvature)
+    equal = tf.where(mean_curvature > 0, 0.0, 1.0)
+    offset = mean_gradient_scale * (equal + CURVATURE_DAMPING) + EPSILON
+    dtype = curvature.dtype
+    newton = tf.cast(slope, dtype) * curvature + tf.cast(offset, dtype)
     if power == 0.5:  # tf.pow takes several times as long as a square root
         return tf.sqrt(newton * gradient_scale)
     return newton**power * gradient_scale ** (1 - power)

@@ -12,6 +12,7 @@ from keras_fuzzyhess.fuzzy import (
     resolve_rule_base,
     restore_rule_base,
 )
+from keras_fuzzyhess.moving_average import moved_average, unbiased_average
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.saved_state import SavedStateOptimizer
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
@@ -136,7 +137,8 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         Where the mean of the curvature would no longer be finite, the probe is dropped.
         """
         rate = 1 - self._control()["beta_3"]
-        averages = self.moved_average(self._curvature, samples, rate, variables)
+        averages = self.read_state(self._curvature, variables)
+        averages = moved_average(averages, samples, rate)
         weight = self._curvature_weight.value
         weight = weight + rate * (1 - weight)
         scales = self.curvature_scale(averages, weight)
@@ -175,19 +177,14 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
         """`m <- beta_1 m + (1 - beta_1) g`."""
-        rate = 1 - self.beta_1
-        moved = self.moved_average(self._momentum, gradients, rate, variables)
-        self.assign_state(self._momentum, moved, variables)
+        self.move_average(self._momentum, gradients, 1 - self.beta_1, variables)
 
     def momentum(
         self, variables: Sequence[tf.Variable], steps: tf.Tensor
     ) -> list[tf.Tensor]:
         """Bias-corrected averages of the gradient after `steps` steps."""
         weight = 1 - self.beta_1 ** tf.cast(steps, tf.float32)
-        return [
-            tf.math.divide_no_nan(m, tf.cast(weight, m.dtype))
-            for m in self.read_state(self._momentum, variables)
-        ]
+        return unbiased_average(self.read_state(self._momentum, variables), weight)
 
     def measured_curvature(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """The scale of the curvature as it has been measured so far."""
@@ -209,20 +206,16 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """Sets the part of `state` that belongs to `variables`, packed."""
         state.assign(values, [self._get_variable_index(v) for v in variables])
 
-    def moved_average(
+    def move_average(
         self,
         average: PackedState,
         values: list[tf.Tensor],
-        rate: float | tf.Tensor,
+        rate: float,
         variables: Sequence[tf.Variable],
-    ) -> list[tf.Tensor]:
-        """`average + rate (value - average)`, packed."""
-        return [
-            old + tf.cast(rate, old.dtype) * (value - old)
-            for old, value in zip(
-                self.read_state(average, variables), values, strict=True
-            )
-        ]
+    ) -> None:
+        """`average <- average + rate (value - average)`."""
+        moved = moved_average(self.read_state(average, variables), values, rate)
+        self.assign_state(average, moved, variables)
 
     # Show and save.
 

@@ -11,6 +11,7 @@ from keras_fuzzyhess.arguments import check_between, check_integer, check_moment
 from keras_fuzzyhess.direction import newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.minibatch import Probe
+from keras_fuzzyhess.moving_average import unbiased_average
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
@@ -255,9 +256,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         """`learning_rate c a u`, from the gradients of this step."""
         self.average_gradients(gradients, variables)
         squares = [gradient**2 for gradient in gradients]
-        rate = 1 - self.beta_2
-        moved = self.moved_average(self._velocity, squares, rate, variables)
-        self.assign_state(self._velocity, moved, variables)
+        self.move_average(self._velocity, squares, 1 - self.beta_2, variables)
         first = tf.cond(
             self._first_length.value > 0,
             lambda: tf.identity(self._first_length.value),
@@ -276,10 +275,8 @@ class FuzzyHess(WeightAveragingOptimizer):
         """`u` from the averages as they are in this step."""
         steps = self.iterations + 1
         weight = 1 - self.beta_2 ** tf.cast(steps, tf.float32)
-        gradient_scales = [
-            tf.sqrt(tf.math.divide_no_nan(v, tf.cast(weight, v.dtype)))
-            for v in self.read_state(self._velocity, variables)
-        ]
+        velocity = self.read_state(self._velocity, variables)
+        gradient_scales = [tf.sqrt(v) for v in unbiased_average(velocity, weight)]
         return newton_adam_direction(
             self.momentum(variables, steps),
             self.measured_curvature(variables),

@@ -8,6 +8,7 @@ from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.minibatch import Probe
+from keras_fuzzyhess.moving_average import unbiased_average
 from keras_fuzzyhess.replicas import all_reduce_sum
 
 
@@ -139,9 +140,7 @@ class SALO(FuzzyControlledOptimizer):
         self, averages: list[tf.Tensor], weight: tf.Tensor
     ) -> list[tf.Tensor]:
         """`|d|`, bias-corrected."""
-        return [
-            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in averages
-        ]
+        return [tf.abs(d) for d in unbiased_average(averages, weight)]
 
     def displacements(
         self,
