@@ -35,6 +35,11 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             self._model_variables_moving_average = self.add_optimizer_variables(
                 variables, "average"
             )
+        # Zeros before the first step, as Keras has them, would be shown by its callback
+        # `SwapEMAWeights` in the place of the weights if all minibatches are skipped.
+        averages = self._model_variables_moving_average
+        for variable, average in zip(variables, averages, strict=True):
+            average.assign(variable)
         self._averaged_loss = [
             self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
         ]

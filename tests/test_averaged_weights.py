@@ -184,6 +184,17 @@ def test_swap_ema_weights_shows_the_averages_on_the_way(swap_on_epoch):
     np.testing.assert_allclose(seen, alone, atol=1e-5)
 
 
+def test_swap_ema_weights_keeps_the_weights_where_no_step_was_taken():
+    model = compiled(FuzzyHess(seed=0))
+    before = model.get_weights()
+    x, y = networks.data(model)
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    with pytest.warns(UserWarning, match="in a row"):
+        model.fit(np.nan * x, y, batch_size=2, epochs=4, verbose=0, callbacks=[swap])
+    assert int(model.optimizer.iterations) == 0
+    assert_same(before, model.get_weights())
+
+
 def test_early_stopping_that_restores_averages_ends_with_them():
     """With the two callbacks as the README places them."""
     kept = []
