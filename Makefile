@@ -19,7 +19,7 @@ test-matrix: .venv/ready
 	tar -xf dist/*.tar.gz -C .matrix/source --strip-components 1
 	rm -r .matrix/source/keras_fuzzyhess .matrix/source/tuner
 	$(BIN)/tox run -e bare --installpkg dist/*.tar.gz
-	$(BIN)/tox run --installpkg dist/*.whl
+	$(BIN)/tox run --recreate --installpkg dist/*.whl
 
 contract: .venv/ready
 	@$(BIN)/python -m tests.contract

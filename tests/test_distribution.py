@@ -56,16 +56,18 @@ def test_sdist_holds_what_the_tests_need(distributions):
         names = {Path(*Path(name).parts[1:]) for name in sdist.getnames()}
     for folder in (*PACKAGES, "tests", "examples", "benchmarks"):
         assert {folder / path for path in sources(ROOT / folder)} <= names, folder
-    pages = {path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.*")}
-    results = {path.relative_to(ROOT) for path in (ROOT / "benchmarks").rglob("*.json*")}
-    others = {Path(name) for name in ("README.md", "LICENSE", "Makefile", "tox.toml")}
-    assert pages | results | others <= names
+    pages, results = (
+        (ROOT / "docs").rglob("*.*"),
+        (ROOT / "benchmarks").rglob("*.json*"),
+    )
+    assert {path.relative_to(ROOT) for path in (*pages, *results)} <= names
+    assert {Path("README.md"), Path("LICENSE"), Path("Makefile")} <= names
     assert not {path for path in names if path.suffix == ".pyc"}
 
 
 @pytest.mark.slow
 def test_readme_example_runs_where_the_wheel_is_installed(distributions, tmp_path):
-    """What the wheel needs is lent by this environment; `make test-matrix` installs it."""
+    """What the wheel needs is lent by this environment."""
     venv.create(tmp_path, with_pip=False)
     python = tmp_path / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "--quiet")
@@ -74,8 +76,7 @@ def test_readme_example_runs_where_the_wheel_is_installed(distributions, tmp_pat
     # Only its folder: what is editable in it stays behind.
     (installed / "lent.pth").write_text(sysconfig.get_path("purelib"))
     origin = "import keras_fuzzyhess; print(keras_fuzzyhess.__file__)"
-    assert Path(run(python, "-I", "-c", origin, cwd=tmp_path).strip()).is_relative_to(
-        installed
-    )
+    imported = run(python, "-I", "-c", origin, cwd=tmp_path).strip()
+    assert Path(imported).is_relative_to(installed)
     example = ROOT / "tests" / "readme_example.py"
     assert "'probes'" in run(python, "-I", example, cwd=tmp_path)
