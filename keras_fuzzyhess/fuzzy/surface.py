@@ -141,10 +141,10 @@ class ControlSurface:
         0.025
         """
         constants = self._constants
-        point = tf.stack(
+        inputs = tf.stack(
             [tf.cast(loss_trend, tf.float32), tf.cast(progress, tf.float32)]
         )
-        point = tf.clip_by_value(point, constants["first"], constants["last"])
+        point = tf.clip_by_value(inputs, constants["first"], constants["last"])
         below = (point[:, tf.newaxis] - constants["starts"]) * constants["per_width"]
         position = tf.reduce_sum(tf.clip_by_value(below, 0.0, 1.0), axis=1)
         # Clipped at 0 as well, for NaN becomes any integer.
@@ -154,7 +154,10 @@ class ControlSurface:
         weights = tf.reduce_prod(
             (1.0 - _CORNERS) + (2.0 * _CORNERS - 1.0) * share, axis=1, keepdims=True
         )
-        outputs = tf.unstack(tf.reduce_sum(weights * corners, axis=0))
+        outputs = tf.reduce_sum(weights * corners, axis=0)
+        # XLA clips NaN to a border before TensorFlow 2.21.
+        unknown = tf.reduce_any(tf.math.is_nan(inputs))
+        outputs = tf.unstack(tf.where(unknown, np.nan, outputs))
         return dict(zip(self.tables, outputs, strict=True))
 
     def evaluate(
