@@ -11,7 +11,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # Builds wheel and sdist, installs them into new environments and runs the tests there.
-# Needs all Pythons that pyproject.toml claims on the path; three quarters of an hour.
+# Needs all Pythons that pyproject.toml claims on the path; about an hour.
 test-matrix: .venv/ready
 	rm -rf dist .matrix
 	$(BIN)/python -m build

@@ -147,6 +147,8 @@ class ControlSurface:
         point = tf.clip_by_value(inputs, constants["first"], constants["last"])
         below = (point[:, tf.newaxis] - constants["starts"]) * constants["per_width"]
         position = tf.reduce_sum(tf.clip_by_value(below, 0.0, 1.0), axis=1)
+        # XLA clips NaN to a border before TensorFlow 2.21.
+        position = tf.where(tf.math.is_nan(inputs), inputs, position)
         # Clipped at 0 as well, for NaN becomes any integer.
         cell = tf.clip_by_value(tf.cast(position, tf.int32), 0, constants["last_cell"])
         share = position - tf.cast(cell, tf.float32)
@@ -154,10 +156,7 @@ class ControlSurface:
         weights = tf.reduce_prod(
             (1.0 - _CORNERS) + (2.0 * _CORNERS - 1.0) * share, axis=1, keepdims=True
         )
-        outputs = tf.reduce_sum(weights * corners, axis=0)
-        # XLA clips NaN to a border before TensorFlow 2.21.
-        unknown = tf.reduce_any(tf.math.is_nan(inputs))
-        outputs = tf.unstack(tf.where(unknown, np.nan, outputs))
+        outputs = tf.unstack(tf.reduce_sum(weights * corners, axis=0))
         return dict(zip(self.tables, outputs, strict=True))
 
     def evaluate(
