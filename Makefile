@@ -13,7 +13,7 @@ test: .venv/ready
 # Builds wheel and sdist, installs them into new environments and runs the tests there.
 # Needs all Pythons that pyproject.toml claims on the path; about an hour.
 test-matrix: .venv/ready
-	rm -rf dist .matrix
+	rm -rf dist .matrix *.egg-info
 	$(BIN)/python -m build
 	mkdir -p .matrix/source
 	tar -xf dist/*.tar.gz -C .matrix/source --strip-components 1

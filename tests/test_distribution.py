@@ -1,5 +1,6 @@
 """Wheel and sdist hold what they should, and the wheel runs without the checkout."""
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -29,9 +30,12 @@ def sources(folder):
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory):
     """A sdist, and the wheel that is built from it alone."""
-    output = tmp_path_factory.mktemp("distributions")
+    output, checkout = (tmp_path_factory.mktemp(name) for name in ("dist", "checkout"))
+    # An `egg-info` that is left would name files for setuptools to take.
+    left = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "__pycache__")
+    shutil.copytree(ROOT, checkout, ignore=left, dirs_exist_ok=True)
     build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", output)
-    run(*build, ROOT, cwd=output)
+    run(*build, checkout, cwd=output)
     (sdist,), (wheel,) = output.glob("*.tar.gz"), output.glob("*.whl")
     return sdist, wheel
 
