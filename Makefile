@@ -2,13 +2,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := results/bench-quick
 
-.PHONY: demo test contract fuzz kills lint format clean bench bench-quick
+.PHONY: demo test test-matrix contract fuzz kills lint format clean bench bench-quick
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+# Builds wheel and sdist, installs them into new environments and runs the tests there.
+# Needs all Pythons that pyproject.toml claims on the path; about an hour.
+test-matrix: .venv/ready
+	rm -rf dist .matrix *.egg-info
+	$(BIN)/python -m build
+	mkdir -p .matrix/source
+	tar -xf dist/*.tar.gz -C .matrix/source --strip-components 1
+	rm -r .matrix/source/keras_fuzzyhess .matrix/source/tuner
+	$(BIN)/tox run -e bare --installpkg dist/*.tar.gz
+	$(BIN)/tox run --recreate --installpkg dist/*.whl
 
 contract: .venv/ready
 	@$(BIN)/python -m tests.contract
@@ -45,8 +56,8 @@ bench-quick: .venv/ready
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet \
-		--editable ".[benchmarks,dev,examples,optuna,plots,tuner]"
+		--editable ".[benchmarks,dev,examples,imagenet,optuna,plots,tuner]"
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .matrix build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

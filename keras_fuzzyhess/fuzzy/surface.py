@@ -141,12 +141,14 @@ class ControlSurface:
         0.025
         """
         constants = self._constants
-        point = tf.stack(
+        inputs = tf.stack(
             [tf.cast(loss_trend, tf.float32), tf.cast(progress, tf.float32)]
         )
-        point = tf.clip_by_value(point, constants["first"], constants["last"])
+        point = tf.clip_by_value(inputs, constants["first"], constants["last"])
         below = (point[:, tf.newaxis] - constants["starts"]) * constants["per_width"]
         position = tf.reduce_sum(tf.clip_by_value(below, 0.0, 1.0), axis=1)
+        # XLA clips NaN to a border before TensorFlow 2.21.
+        position = tf.where(tf.math.is_nan(inputs), inputs, position)
         # Clipped at 0 as well, for NaN becomes any integer.
         cell = tf.clip_by_value(tf.cast(position, tf.int32), 0, constants["last_cell"])
         share = position - tf.cast(cell, tf.float32)
