@@ -6,7 +6,6 @@ import tensorflow as tf
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import ControlSurface
-from keras_fuzzyhess.moving_average import unbiased_average
 
 
 def no_control() -> ControlSurface:
@@ -32,7 +31,9 @@ class Signed(FuzzyHess):
         super(FuzzyHess, self).average_curvature(samples, variables)
 
     def curvature_scale(self, averages, weight):
-        return [tf.abs(d) for d in unbiased_average(averages, weight)]
+        return [
+            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in averages
+        ]
 
 
 def _without_control():

@@ -16,6 +16,7 @@ TUNER = Path(keras_fuzzyhess.tuner.__file__).parent
 
 # From the ground up: a module may import only from rows above its own.
 LAYERS = [
+    {"moving_average"},
     {
         "arguments",
         "averaged_weights",
