@@ -53,7 +53,7 @@ def perceptron():
 
 
 def wide_perceptron():
-    """About five million weights."""
+    """About six million weights."""
     layers = keras.layers
     hidden = [layers.Dense(1536, "relu") for _ in range(3)]
     return keras.Sequential(
