@@ -16,8 +16,6 @@ from tests.tuner.searches import LOSS, TUNERS, descent, scores, search, tuner
 
 ROOT = Path(__file__).parents[2]
 every_tuner = pytest.mark.parametrize("name", TUNERS)
-# To a few points, or to a step, a Gaussian process may find no length that suits.
-any_length = pytest.mark.filterwarnings("ignore:The optimal value found for dimension")
 
 
 def completed(directory):
@@ -54,7 +52,6 @@ def kill_after_trials(name, directory, trials):
 
 
 @pytest.mark.slow
-@any_length
 @every_tuner
 def test_search_ends_resumes_and_repeats(name, tmp_path):
     whole = search(tuner(name, tmp_path / "whole"))
@@ -99,7 +96,6 @@ def test_searches_over_something_else_begin_as_ever(tmp_path):
 
 
 @pytest.mark.slow
-@any_length
 def test_bayesian_search_keeps_away_from_where_runs_diverge(tmp_path):
     """40 % of the space overflows; at most 15 % of the later points may lie there."""
 
