@@ -104,30 +104,26 @@ def test_what_is_outside_uses_public_names():
 
 
 def test_files_are_short():
-    for path in [*PACKAGE.rglob("*.py"), *OUTSIDE]:
+    tests = Path(__file__).parent.rglob("*.py")
+    for path in [*PACKAGE.rglob("*.py"), *OUTSIDE, *tests]:
         assert len(path.read_text().splitlines()) <= 300, path
 
 
-def run_python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def test_optional_packages_are_imported_by_what_needs_them_alone():
+    """In one process, for it takes seconds to import TensorFlow.
 
-
-def test_imports_without_the_optional_packages():
-    """Keras itself imports matplotlib where it is installed, so it is hidden here."""
-    hide = "import sys; sys.modules.update(matplotlib=None, keras_tuner=None); "
-    result = run_python(hide + "import keras_fuzzyhess; print('imported')")
-    assert result.stdout.strip() == "imported", result.stderr
-
-
-def test_importing_does_not_import_keras_tuner():
-    result = run_python(
-        "import sys, keras_fuzzyhess; print('keras_tuner' in sys.modules)"
+    Keras itself imports matplotlib where it is installed, so it is hidden here.
+    """
+    lines = [
+        "import sys",
+        "sys.modules['matplotlib'] = None",
+        "import keras_fuzzyhess",
+        "print('keras_tuner' in sys.modules)",
+        "sys.modules['keras_tuner'] = None",
+        "import keras_fuzzyhess.tuner",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True
     )
     assert result.stdout.strip() == "False", result.stderr
-
-
-def test_tuner_says_what_to_install():
-    result = run_python(
-        "import sys; sys.modules['keras_tuner'] = None; import keras_fuzzyhess.tuner"
-    )
     assert 'pip install "keras-fuzzyhess[tuner]"' in result.stderr

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW
 from tests import networks
+from tests.small_training import compiled
 
 MOMENTUM = 0.5
 
@@ -27,12 +28,6 @@ class Path:
             else (1 - rate) * self.average + rate * weights
         )
         self.steps += 1
-
-
-def compiled(optimizer, **kwargs):
-    model = networks.dense()
-    model.compile(optimizer, networks.cross_entropy, jit_compile=False, **kwargs)
-    return model
 
 
 def averages(optimizer):

@@ -1,26 +1,16 @@
-"""What is not finite leaves no trace but a counter, and a warning if it goes on."""
-
-import functools
-import warnings
+"""What is not finite leaves no trace but a counter."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess import SALO, FuzzyHess, FuzzyHessMonitor
-from keras_fuzzyhess.finite_steps import PATIENCE
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from tests import networks
+from tests.small_training import OPTIMIZERS, either, fit
 
 GOOD = 12
 COUNTERS = ("skipped_steps", "skipped_in_a_row")
-OPTIMIZERS = {
-    # Probes of both kinds, and steps between them without.
-    "fuzzyhess": lambda **kwargs: FuzzyHess(seed=0, probe_interval=4, **kwargs),
-    "salo": lambda **kwargs: SALO(**kwargs),
-}
-either = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 def loss_function(traces):
@@ -87,12 +77,6 @@ def assert_same(before, after, but=()):
     for path, value in before.items():
         if not path.endswith(tuple(but)):
             np.testing.assert_array_equal(value, after[path], err_msg=path)
-
-
-def fit(model, data, **kwargs):
-    x, y = data
-    arguments = {"batch_size": networks.BATCH, "shuffle": False, "verbose": 0} | kwargs
-    return model.fit(x, y, **arguments)
 
 
 def fit_without_and_with(model, **kwargs):
@@ -230,217 +214,3 @@ def test_a_gradient_too_large_to_be_squared_is_infinite(name, factor):
         if not new.name.startswith(COUNTERS):
             np.testing.assert_array_equal(old, new.numpy(), err_msg=new.name)
     assert optimizer.diagnostics["skipped_steps"] == 1
-
-
-# Probes.
-
-
-class Unprobed(FuzzyHess):
-    def is_probe_step(self):
-        return tf.constant(False)
-
-
-def rooted(w, barrier):
-    """Falls with `w`, and is NaN beyond the barrier."""
-    return -tf.reduce_sum(tf.sqrt(barrier - w))
-
-
-def test_a_curvature_probe_that_is_not_finite_is_dropped_and_the_step_taken():
-    weights = []
-    for make in (FuzzyHess, Unprobed):
-        w, optimizer = tf.Variable(tf.zeros(8)), make(seed=0)
-        for _ in range(4):
-            optimizer.minimize(functools.partial(rooted, w, 0.005), [w])
-        weights.append(w.numpy())
-        expected = 2 if make is FuzzyHess else 0  # in the steps 0 and 2
-        assert optimizer.diagnostics["dropped_probes"] == expected
-        assert optimizer.diagnostics["probes"] == expected
-        assert optimizer.diagnostics["mean_curvature"] == 0
-        assert optimizer.diagnostics["skipped_steps"] == 0
-        assert float(optimizer._curvature_weight) == 0
-        for vector in optimizer._curvature.read([0]):
-            assert not vector.numpy().any()
-    np.testing.assert_array_equal(*weights)
-    assert weights[0].all()
-
-
-def test_salo_drops_a_probe_but_averages_the_loss():
-    w, optimizer = tf.Variable(tf.zeros(8)), SALO(1e-6)
-    losses = [
-        optimizer.minimize(lambda: rooted(w, 0.005), [w]).numpy() for _ in range(3)
-    ]
-    assert optimizer.diagnostics["dropped_probes"] == 3
-    assert optimizer.diagnostics["mean_curvature"] == 0
-    averaged = float(optimizer._read_loss_statistics().slow)
-    assert averaged == pytest.approx(np.mean(losses))
-    assert w.numpy().all() and np.isfinite(w.numpy()).all()
-
-
-def test_the_signs_of_a_dropped_probe_are_not_drawn_again():
-    w, optimizer = tf.Variable(tf.zeros(8)), FuzzyHess(seed=0)
-    optimizer.build([w])
-    before = optimizer._seed_generator.state.numpy()
-    optimizer.minimize(lambda: rooted(w, 0.005), [w])
-    assert optimizer.diagnostics["dropped_probes"] == 1
-    assert (optimizer._seed_generator.state.numpy() != before).any()
-
-
-def test_a_loss_probe_that_is_not_finite_is_dropped():
-    """The barrier follows the weights closer than their average does."""
-    w, barrier = tf.Variable([10.0] * 4), tf.Variable([0.0] * 4)
-    optimizer = FuzzyHess(seed=0, probe_interval=4)
-    for _ in range(4):  # curvature probes at 0 and 2, a loss probe at 3
-        barrier.assign(w + 0.012)
-        optimizer.minimize(
-            lambda: tf.reduce_sum(w**2 + 0.0 * tf.sqrt(barrier - w)), [w]
-        )
-    assert optimizer.diagnostics["probes"] == 3
-    assert optimizer.diagnostics["dropped_probes"] == 1
-    assert optimizer.diagnostics["mean_curvature"] == pytest.approx(2.0, rel=1e-2)
-    for value in optimizer._read_averaged_loss():
-        assert float(value) == 0
-
-
-# Warnings.
-
-
-def told(caught):
-    return [warning for warning in caught if "in a row" in str(warning.message)]
-
-
-def bad_batches(number):
-    """Minibatches without a good one, for `networks.dense`."""
-    count = number * networks.BATCH
-    return np.full((count, 6), np.nan), np.zeros(count)
-
-
-def compiled(optimizer):
-    model = networks.dense()
-    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
-    return model
-
-
-def test_minimize_warns_once_at_the_tenth_in_a_row():
-    w, optimizer = tf.Variable([1.0, 2.0]), FuzzyHess(seed=0)
-
-    def steps(factor, number):
-        for _ in range(number):
-            optimizer.minimize(lambda: factor * tf.reduce_sum(w**2), [w])
-
-    steps(np.nan, PATIENCE - 1)
-    steps(1.0, 1)
-    steps(np.nan, PATIENCE - 1)
-    with pytest.warns(UserWarning, match=r"skipped 10 steps.*numbers in the data"):
-        steps(np.nan, 1)
-    steps(np.nan, PATIENCE)
-    steps(1.0, 1)
-    with pytest.warns(UserWarning, match="39 of all steps"):
-        steps(np.nan, PATIENCE)
-    assert optimizer.diagnostics["skipped_in_a_row"] == PATIENCE
-
-
-@pytest.mark.parametrize(
-    "make",
-    [FuzzyHess, SALO, lambda: SALO(use_ema=True)],
-    ids=["fuzzyhess", "salo", "e"],
-)
-def test_fit_warns_at_its_end_and_leaves_the_weights(make):
-    model = compiled(make())
-    before = model.get_weights()
-    fit(model, bad_batches(PATIENCE - 1))
-    with pytest.warns(UserWarning, match="10 of all steps so far"):
-        fit(model, bad_batches(1))
-    for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-    fit(model, networks.data(model))
-    assert model.optimizer.diagnostics["skipped_in_a_row"] == 0
-
-
-def test_the_monitor_warns_after_the_epoch_and_logs_the_counters():
-    model, seen = compiled(FuzzyHess(seed=0)), []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        look = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs: seen.append(len(told(caught)))
-        )
-        callbacks = [FuzzyHessMonitor(), look]
-        logged = fit(model, bad_batches(PATIENCE), epochs=2, callbacks=callbacks)
-    assert seen == [1, 1]
-    assert len(told(caught)) == 1
-    assert logged.history["skipped_steps"] == [PATIENCE, 2 * PATIENCE]
-
-
-def test_a_warning_that_is_due_outlives_saving(tmp_path):
-    model = compiled(FuzzyHess(seed=0))
-    with pytest.warns(UserWarning, match="in a row"):
-        fit(model, bad_batches(PATIENCE))
-    model.save(tmp_path / "told.keras")
-    model.optimizer._warnings_due.assign(1)
-    model.save(tmp_path / "due.keras")
-    keras.saving.load_model(tmp_path / "told.keras").optimizer.warn_of_skipped_steps()
-    with pytest.warns(UserWarning, match="10 of all steps"):
-        keras.saving.load_model(
-            tmp_path / "due.keras"
-        ).optimizer.warn_of_skipped_steps()
-
-
-# Numbers that divide by nothing.
-
-
-def train(optimizer, loss_fn, w, steps):
-    @tf.function(autograph=False)
-    def step():
-        return optimizer.minimize(loss_fn, [w])
-
-    for _ in range(steps):
-        step()
-    for variable in optimizer.variables:
-        assert np.isfinite(variable.numpy()).all(), variable.path
-
-
-every_size = pytest.mark.parametrize("count", [1, 1_000_000])
-every_scale = pytest.mark.parametrize("scale", [1e-8, 1e8])
-
-
-def weights(count, scale):
-    rng = np.random.default_rng(0)
-    return tf.Variable(scale * rng.normal(size=count).astype("float32"))
-
-
-@either
-@every_size
-@every_scale
-def test_weights_without_a_gradient_stay_where_they_are(name, count, scale):
-    w, optimizer = weights(count, scale), OPTIMIZERS[name](weight_decay=0.1)
-    start = w.numpy()
-    train(optimizer, lambda: 3.0 + tf.reduce_sum(0.0 * w**2), w, steps=12)
-    np.testing.assert_array_equal(w.numpy(), start)
-    optimizer.finalize_variable_values([w])
-    np.testing.assert_array_equal(w.numpy(), start)
-    assert optimizer.diagnostics["probes"] > 4
-    assert optimizer.diagnostics["skipped_steps"] == 0
-
-
-@either
-@every_size
-@every_scale
-@pytest.mark.parametrize("unit", [1.0, "scale"])
-def test_weights_of_any_number_and_scale_stay_finite(name, count, scale, unit):
-    w, optimizer = weights(count, scale), OPTIMIZERS[name]()
-    start, unit = w.numpy(), scale if unit == "scale" else unit
-    train(optimizer, lambda: tf.reduce_sum(((w - scale) / unit) ** 2), w, steps=8)
-    assert np.isfinite(w.numpy()).all()
-    if unit == 1.0:  # SALO's steps are in units of the loss, and may vanish
-        assert (w.numpy() != start).any()
-    assert optimizer.diagnostics["skipped_steps"] == 0
-    assert optimizer.diagnostics["dropped_probes"] == 0
-
-
-@either
-def test_one_sample_is_a_minibatch(name):
-    model = compiled(OPTIMIZERS[name]())
-    x, y = networks.data(model)
-    fit(model, (x[:1], y[:1]), batch_size=1, epochs=12)
-    for variable in [*model.variables, *model.optimizer.variables]:
-        assert np.isfinite(variable.numpy()).all(), variable.path
-    assert model.optimizer.diagnostics["skipped_steps"] == 0

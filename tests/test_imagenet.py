@@ -93,11 +93,13 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(data_dir, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["fuzzyhess", "salo"])
-@pytest.mark.parametrize("flags", [["--jit-compile"], ["--precision=mixed_bfloat16"]])
-def test_trains_with_xla_and_in_bfloat16(flags, optimizer, data_dir, tmp_path):
-    """Twelve steps, probes among them."""
-    options = [*flags, "--no-deterministic", "--epochs", "2", "--steps-per-epoch", "6"]
+@pytest.mark.parametrize(
+    "optimizer, flag",
+    [("fuzzyhess", "--jit-compile"), ("salo", "--precision=mixed_bfloat16")],
+)
+def test_trains_with_xla_and_in_bfloat16(optimizer, flag, data_dir, tmp_path):
+    """Twelve steps, probes among them; all four pairs are in `tests/contract`."""
+    options = [flag, "--no-deterministic", "--epochs", "2", "--steps-per-epoch", "6"]
     made = command(data_dir, tmp_path, *options, "--optimizer", optimizer)
     imagenet.train(imagenet.parse(list(map(str, made[2:]))))
     first, last = json.loads((tmp_path / "result.json").read_text())["epochs"]

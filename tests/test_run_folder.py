@@ -28,6 +28,7 @@ def make_model():
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        jit_compile=False,
     )
     model.optimizer.build(model.trainable_variables)
     return model

@@ -11,15 +11,10 @@ import tensorflow as tf
 from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.saved_state import LAYOUT_VERSION
 from tests import networks
+from tests.small_training import compiled
 
 STATE = "optimizer/vars"
 BOTH = pytest.mark.parametrize("make", [FuzzyHess, SALO])
-
-
-def compiled(optimizer, model=None):
-    model = model or networks.dense()
-    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
-    return model
 
 
 def begun(optimizer, model=None):

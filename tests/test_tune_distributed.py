@@ -80,14 +80,15 @@ def test_three_failures_end_it_with_all_trials_kept_and_it_can_go_on(tmp_path):
 @pytest.mark.slow
 def test_the_chief_listens_on_the_loopback_address_only(tmp_path):
     """Whatever the environment says, for whoever reaches the port rules the search."""
+    arguments = ["--search", SEARCH, "--workers", "1", "--output", tmp_path / "digits"]
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, "--search", SEARCH, "--output", tmp_path / "digits"],
+        [sys.executable, SCRIPT, *arguments],
         env={**os.environ, "KERASTUNER_ORACLE_IP": "0.0.0.0"},
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        lines = [process.stdout.readline() for _ in range(3)]
+        lines = [process.stdout.readline() for _ in range(2)]
         pids = dict(started("".join(lines)))
         deadline = time.monotonic() + 60
         while not (addresses := listening_addresses(pids["chief"])):

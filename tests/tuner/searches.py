@@ -12,6 +12,8 @@ import keras
 import keras_tuner
 from sklearn.datasets import load_digits
 
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.fuzzy import infer
 from keras_fuzzyhess.tuner import TPE, FuzzyHessHyperModel
 
 TUNERS = {
@@ -33,6 +35,12 @@ def data():
     return (x[:512], y[:512]), (x[512:768], y[512:768])
 
 
+def descent(rule_base):
+    """Plain descent at a rate that the rules give, for its step is soon traced."""
+    answers = infer(rule_base, [0.1], [0.5])
+    return keras.optimizers.SGD(0.1 * sum(float(a[0, 0]) for a in answers.values()))
+
+
 def network(hp=None):
     return keras.Sequential(
         [
@@ -47,7 +55,11 @@ def tuner(name, directory, hypermodel=None, **kwargs):
     make, arguments = TUNERS[name]
     if hypermodel is None:
         hypermodel = FuzzyHessHyperModel(
-            network, search="outputs", loss=LOSS, metrics=["accuracy"]
+            network,
+            search="outputs",
+            loss=LOSS,
+            metrics=["accuracy"],
+            optimizer_fn=FuzzyHess if name == "TPE" else descent,
         )
     return make(
         hypermodel,

@@ -165,7 +165,7 @@ def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
             with open(tmp_path / "steps", "a") as file:
                 file.write(f"{int(self.model.optimizer.iterations)}\n")
 
-    searching = tuner("Hyperband", tmp_path, max_epochs=2, factor=2)
+    searching = tuner("Hyperband", tmp_path, hypermodel(), max_epochs=2, factor=2)
     search(searching, callbacks=[Steps()])
     begun_at = [int(line) for line in (tmp_path / "steps").read_text().split()]
     promoted = [
