@@ -12,7 +12,6 @@ import keras
 import keras_tuner
 from sklearn.datasets import load_digits
 
-from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import infer
 from keras_fuzzyhess.tuner import TPE, FuzzyHessHyperModel
 
@@ -55,11 +54,7 @@ def tuner(name, directory, hypermodel=None, **kwargs):
     make, arguments = TUNERS[name]
     if hypermodel is None:
         hypermodel = FuzzyHessHyperModel(
-            network,
-            search="outputs",
-            loss=LOSS,
-            metrics=["accuracy"],
-            optimizer_fn=FuzzyHess if name == "TPE" else descent,
+            network, search="outputs", loss=LOSS, metrics=["accuracy"]
         )
     return make(
         hypermodel,
