@@ -24,6 +24,13 @@ class ConstantShift(FuzzyHess):
         return [tf.ones_like(gradient) for gradient in gradients]
 
 
+class PlainMomentum(FuzzyHess):
+    """Adam's momentum, in which the last gradient has no share of its own."""
+
+    def quasi_hyperbolic_momentum(self, gradients, variables):
+        return self.momentum(variables, self.iterations + 1)
+
+
 class Signed(FuzzyHess):
     """Absolute value of the average curvature in place of its root mean square."""
 
@@ -46,6 +53,8 @@ ABLATIONS = {
     "cosine and control": Contestant(FuzzyHess, schedules=("cosine",)),
     "constant shift": Contestant(ConstantShift),
     "signed curvature": Contestant(Signed),
+    "plain momentum": Contestant(PlainMomentum),
+    "beta_2 = 0.999": Contestant(lambda: FuzzyHess(beta_2=0.999)),
     "p = 0": Contestant(lambda: FuzzyHess(curvature_power=0.0)),
     "p = 1": Contestant(lambda: FuzzyHess(curvature_power=1.0)),
     "k = 2": Contestant(lambda: FuzzyHess(probe_interval=2)),

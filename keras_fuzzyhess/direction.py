@@ -6,6 +6,12 @@ import tensorflow as tf
 
 from keras_fuzzyhess.step_length import root_mean_square
 
+GRADIENT_SHARE = 0.2
+"""How much of the momentum is this step's gradient, beside the average of all before.
+Quasi-hyperbolic momentum of Ma and Yarats, arXiv 1810.06801, who recommend 0.3; the
+share is our choice. A long average alone hears too late that the gradient has turned,
+a short one keeps the noise; this has the steadiness of the one and the news at once."""
+
 CURVATURE_DAMPING = 0.1
 """Multiple of the mean curvature that keeps flat directions bounded. Our choice."""
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from keras_fuzzyhess import curvature
 from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
-from keras_fuzzyhess.direction import newton_adam_direction
+from keras_fuzzyhess.direction import GRADIENT_SHARE, newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.moving_average import unbiased_average
+from keras_fuzzyhess.moving_average import moved_average, unbiased_average
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
@@ -40,7 +40,7 @@ class FuzzyHess(WeightAveragingOptimizer):
     average           average <- average + (w - average) / (1 + step / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c scatter of L(average))
                       trend = -c e
-    direction         u = m / D ,   D = Newton**p sqrt(v)**(1-p) ,
+    direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
     control           c <- c exp(gain_rate(trend) / (1 + step / 100))
     step              w <- w - learning_rate c a u ,    a = 0.02 rms(first w)
@@ -49,10 +49,10 @@ class FuzzyHess(WeightAveragingOptimizer):
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
     clipped to 3 times its root mean square, which is kept below 1.5 times its average.
 
-    **`fit` ends with the averaged weights**, as with Keras's `use_ema`: they are what
-    steps of this length lead to. On the way, for validation too, the model has the
-    weights themselves; put `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` before
-    callbacks that are to see the averages. A training loop of your own ends with
+    **`fit` ends with the averaged weights**, as with Keras's `use_ema`. On the way, for
+    validation too, the model has the weights themselves; put
+    `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` before callbacks that are to
+    see the averages. A training loop of your own ends with
     `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     A minibatch whose loss or gradient is not finite is skipped, as if it had not been
@@ -60,10 +60,9 @@ class FuzzyHess(WeightAveragingOptimizer):
 
     Reference: Bensadok and Babar, "Fuzzy hyperparameters update in a second order
     optimization", arXiv 2403.15416, for the probe at shifted weights, the momentum of
-    the second derivative and the fuzzy control of both. Random signs, the squared
-    average, the averaged weights and the loss there, the direction between curvature
-    and Adam, the rules and all default values are our choice; `FuzzyHess.salo` keeps
-    to the paper.
+    the second derivative and the fuzzy control of both. The quasi-hyperbolic momentum
+    `0.8 m + 0.2 g` is that of arXiv 1810.06801. All else and all default values are
+    our choice; `FuzzyHess.salo` keeps to the paper.
 
     Args:
         learning_rate: A float in [0, 1e6], a schedule
@@ -71,8 +70,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             the step length, without unit. Defaults to `1.0`. The rules make up for most
             of a change of it.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
-        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.999`
-            (Adam's).
+        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.99`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
             0 is Adam's direction, 1 pure curvature. Defaults to `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a curvature
@@ -82,17 +80,15 @@ class FuzzyHess(WeightAveragingOptimizer):
         probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
             the neighbourhood.
-        total_steps: Integer or `None`, the planned number of steps; the rules for
-            late training apply towards its end. Defaults to `None`: progress is then
-            `step / (step + 1000)`.
+        total_steps: Integer or `None`, the planned number of steps; towards its end the
+            late rules apply. Defaults to `None`: progress is `step / (step + 1000)`.
         rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
             `skfuzzy.control.ControlSystem`. Defaults to
             `keras_fuzzyhess.fuzzy.default_rule_base()`.
         use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
             `True`.
-        ema_momentum: Float in [0, 1], the largest momentum of the average, which
-            grows as `step / (step + 20)`. Defaults to `0.999`, an average over no more
-            than about 1,000 steps.
+        ema_momentum: Float in [0, 1], the largest momentum of the average, which grows
+            as `step / (step + 20)`. Defaults to `0.999`: about 1,000 steps at most.
         seed: Integer or `None`, seed of the random signs. With `None` one is drawn,
             after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
@@ -126,7 +122,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         self,
         learning_rate=1.0,
         beta_1=0.9,
-        beta_2=0.999,
+        beta_2=0.99,
         curvature_power=0.5,
         probe_interval=10,
         probe_radius=0.01,
@@ -263,7 +259,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             lambda: first_step_length([tf.convert_to_tensor(v) for v in variables]),
         )
         self._first_length.assign(first)
-        direction = self._direction(variables)
+        direction = self._direction(gradients, variables)
         size = root_mean_square(direction)
         bounded, usual_size = bounded_size(size, self._usual_size.value)
         self._usual_size.assign(usual_size)
@@ -271,14 +267,21 @@ class FuzzyHess(WeightAveragingOptimizer):
         length *= tf.math.divide_no_nan(bounded, size)
         return [tf.cast(length, u.dtype) * u for u in direction]
 
-    def _direction(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """`u` from the averages as they are in this step."""
-        steps = self.iterations + 1
-        weight = 1 - self.beta_2 ** tf.cast(steps, tf.float32)
+    def quasi_hyperbolic_momentum(
+        self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> list[tf.Tensor]:
+        """`0.8 m + 0.2 g`, from the averages as they are in this step."""
+        momentum = self.momentum(variables, self.iterations + 1)
+        return moved_average(momentum, gradients, GRADIENT_SHARE)
+
+    def _direction(
+        self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> list[tf.Tensor]:
+        weight = 1 - self.beta_2 ** tf.cast(self.iterations + 1, tf.float32)
         velocity = self.read_state(self._velocity, variables)
         gradient_scales = [tf.sqrt(v) for v in unbiased_average(velocity, weight)]
         return newton_adam_direction(
-            self.momentum(variables, steps),
+            self.quasi_hyperbolic_momentum(gradients, variables),
             self.measured_curvature(variables),
             self._mean_curvature.value,
             gradient_scales,

@@ -127,10 +127,11 @@ def test_steps_are_the_formula(power):
     for step in range(1, 16):
         optimizer.minimize(lambda: tf.reduce_sum(hessian * w**2) / 2, [w])
         gradient = hessian * expected
-        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-        scale = np.sqrt(v / (1 - 0.999**step))
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        scale = np.sqrt(v / (1 - 0.99**step))
         newton = scale.mean() * (hessian / hessian.mean() + CURVATURE_DAMPING)
-        u = m / (1 - 0.9**step) / (newton**power * scale ** (1 - power))
+        momentum = 0.8 * m / (1 - 0.9**step) + 0.2 * gradient
+        u = momentum / (newton**power * scale ** (1 - power))
         bound = CLIP_FACTOR * np.sqrt(np.mean(u**2))
         length = FIRST_LENGTH * np.sqrt(np.mean(start**2))
         gain = optimizer.diagnostics["gain"]
