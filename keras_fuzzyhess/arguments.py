@@ -44,7 +44,7 @@ def check_between(
     check_argument(name, value, f"in [{low:g}, {high:g}]{otherwise}", holds)
 
 
-def check_integer(name: str, value: Any, least: float, otherwise: str = "") -> None:
+def check_integer(name: str, value: Any, least: int, otherwise: str = "") -> None:
     """Raises a `ValueError` unless the value is an integer in [least, 2**31 - 1]."""
     holds = type(value) is int and value >= least
     check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)

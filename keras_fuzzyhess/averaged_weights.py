@@ -35,7 +35,7 @@ def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
 
     Args:
         step: Scalar integer, number of steps taken before.
-        momentum: Float in [0, 1], the largest momentum: an average spans no more
+        momentum: Float in [0, 1), the largest momentum: an average spans no more
             than about `1 / (1 - momentum)` steps.
 
     Returns:

@@ -13,7 +13,8 @@ FAST, SLOW = 0.1, 0.02
 """Rates of the two moving averages of the loss: windows of about 10 and 50 steps."""
 
 GAIN_RANGE = (1e-3, 1e3)
-"""Bounds of the gain. Wide, for the first step length is no more than a guess."""
+"""Bounds of the gain. Wide, for the first step length is no more than a guess. Our
+choice."""
 
 SLOWING = 100.0
 """Number of steps after which rates of the gain count half."""

@@ -44,8 +44,8 @@ class RuleBase:
     Outputs, `beta_3` and one of the other two:
 
     - `beta_3` in [0, 1): momentum of the second derivative;
-    - `gain_rate` in [-1, 1]: the rate law, `c <- clip(c exp(gain_rate), 0.1, 10)` at
-      every step (our choice);
+    - `gain_rate` in [-1, 1]: the rate law (our choice), at every step
+      `c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000)`;
     - `gain` in (0, 10]: the direct law, `c = gain`, as arXiv 2403.15416 has it.
 
     A rule base that has been made is sound: at every point of the input square some

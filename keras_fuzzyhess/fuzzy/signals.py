@@ -106,8 +106,8 @@ SIGNALS: dict[str, Signal] = _signals()
 """All documented signals by name. `loss_trend` and `progress` are the inputs of
 arXiv 2403.15416 ("behaviour of the loss", "current training step") in the scaling that
 we chose; `gain` and `beta_3` are its outputs; `gain_rate` is ours. The limits are our
-choice: `gain` and `gain_rate` are bounded so that no rule base can make the step
-explode within a few steps."""
+choice. Those of `gain` bound the step; under the rate law the gain itself is bounded,
+see `law_of`."""
 
 INPUTS: tuple[str, str] = ("loss_trend", "progress")
 """Inputs of every rule base, in this order."""
@@ -119,8 +119,8 @@ LAWS: dict[str, Law] = {"gain_rate": "rate", "gain": "direct"}
 def law_of(outputs: tuple[str, ...], what: str) -> Law:
     """The law that a set of outputs stands for.
 
-    "rate": `c <- clip(c exp(gain_rate), 0.1, 10)` at every step.
-    "direct": `c = gain`, as in arXiv 2403.15416.
+    "rate": `c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000)` at every
+    step. "direct": `c = gain`, as in arXiv 2403.15416.
 
     Args:
         outputs: Names of the outputs.
