@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_fuzzyhess.moving_average import mix
+
 FAST, SLOW = 0.1, 0.02
 """Rates of the two moving averages of the loss: windows of about 10 and 50 steps."""
 
@@ -65,9 +67,9 @@ def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
     deviation = tf.where(count > 1, tf.abs(loss - statistics.slow), 0.0)
     return LossStatistics(
         count=count,
-        fast=statistics.fast + fast * (loss - statistics.fast),
-        slow=statistics.slow + slow * (loss - statistics.slow),
-        deviation=statistics.deviation + slow * (deviation - statistics.deviation),
+        fast=mix(statistics.fast, loss, fast),
+        slow=mix(statistics.slow, loss, slow),
+        deviation=mix(statistics.deviation, deviation, slow),
     )
 
 

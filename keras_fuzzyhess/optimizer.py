@@ -209,19 +209,12 @@ class FuzzyHess(WeightAveragingOptimizer):
     def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
         """Takes the probe of either kind into the averages."""
         is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
-
         # Each sums over replicas only what it needs: numbers for all weights, or one.
-        def take_curvature():
-            changes = curvature.gradient_change(
-                probe.gradients, all_reduce_sum(probe.shifted_gradients)
-            )
-            samples = curvature.diagonal_sample(changes, probe.shifts)
-            self.average_curvature(samples, variables)
-
-        def take_loss():
-            self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss))
-
-        cond_in_every_replica(is_curvature, take_curvature, take_loss)
+        cond_in_every_replica(
+            is_curvature,
+            lambda: self.observe_curvature(probe, variables),
+            lambda: self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss)),
+        )
         self._probes.assign_add(1)
 
     def signs(

@@ -102,6 +102,17 @@ def _split(vector: tf.Tensor, sizes: list[int]) -> list[tf.Tensor]:
     return [vector] if len(sizes) == 1 else tf.split(vector, sizes)
 
 
+def native_variable(variable: keras.Variable | tf.Variable) -> tf.Variable:
+    """TensorFlow's own variable of a weight that Keras may have wrapped.
+
+    Example:
+
+    >>> native_variable(keras.Variable([1.0])).numpy().tolist()
+    [1.0]
+    """
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
 class PackedState:
     """A number kept for each element of the weights, as part of an optimizer's state.
 

@@ -3,13 +3,12 @@
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import controller, curvature
+from keras_fuzzyhess import controller
 from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import unbiased_average
-from keras_fuzzyhess.replicas import all_reduce_sum
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -119,11 +118,7 @@ class SALO(FuzzyControlledOptimizer):
         )
         for variable, value in zip(self._loss_statistics, statistics, strict=True):
             variable.assign(value)
-        changes = curvature.gradient_change(
-            probe.gradients, all_reduce_sum(probe.shifted_gradients)
-        )
-        samples = curvature.diagonal_sample(changes, probe.shifts)
-        self.average_curvature(samples, variables)
+        self.observe_curvature(probe, variables)
         self._probes.assign_add(1)
 
     def step_length(self) -> tf.Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from keras_fuzzyhess.moving_average import mix
+
 FIRST_LENGTH = 0.02
 """Root mean square of the first step, as a share of that of the weights."""
 
@@ -75,4 +77,4 @@ def bounded_size(size: tf.Tensor, usual_size: tf.Tensor) -> tuple[tf.Tensor, tf.
     """
     usual_size = tf.where(usual_size > 0, usual_size, size)
     bounded = tf.minimum(size, LARGEST_GROWTH * usual_size)
-    return bounded, usual_size + SIZE_RATE * (bounded - usual_size)
+    return bounded, mix(usual_size, bounded, SIZE_RATE)
