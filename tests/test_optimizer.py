@@ -10,11 +10,11 @@ import tensorflow as tf
 from keras_fuzzyhess import SALO, FuzzyHess, RuleBase
 from keras_fuzzyhess.controller import SLOWING
 from keras_fuzzyhess.direction import CLIP_FACTOR, CURVATURE_DAMPING
-from keras_fuzzyhess.fuzzy import ControlSurface, default_rule_base
-from keras_fuzzyhess.probe_schedule import probe_schedule
+from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.step_length import FIRST_LENGTH, LARGEST_GROWTH, SIZE_RATE
 from tests import networks
-from tests.small_training import compiled
+from tests.rule_bases import constant_surface
+from tests.small_training import compiled, probes_in
 
 DIAGNOSTICS = [
     "step_length",
@@ -28,10 +28,6 @@ DIAGNOSTICS = [
     "skipped_in_a_row",
     "dropped_probes",
 ]
-
-
-def probes_in(steps, optimizer):
-    return np.sum([probe_schedule(i, optimizer.probe_interval) for i in range(steps)])
 
 
 def held_gain():
@@ -251,16 +247,9 @@ def test_salo_is_the_paper_mode():
 def test_rule_base_decides(tmp_path):
     """A base that only lowers the gain, one that only raises it, from file or not."""
 
-    def constant(rate):
-        return ControlSurface(
-            "constant",
-            {"loss_trend": [-1, 1], "progress": [0, 1]},
-            {"gain_rate": [[rate] * 2] * 2, "beta_3": [[0.9] * 2] * 2},
-        )
-
     gains = []
     for rate in (-0.03, 0.03):
-        model = compiled(FuzzyHess(seed=0, rule_base=constant(rate)))
+        model = compiled(FuzzyHess(seed=0, rule_base=constant_surface(rate)))
         x, y = networks.data(model)
         model.fit(x, y, epochs=20, verbose=0)
         gains.append(model.optimizer.diagnostics["gain"])
