@@ -37,13 +37,13 @@ class SALO(FuzzyControlledOptimizer):
     choice.
 
     Args:
-        learning_rate: A float, a schedule or a callable; the fuzzy system's `gain`
-            multiplies it. Defaults to `0.3`.
+        learning_rate: A float in [0, 1e6], a schedule or a callable, without unit; the
+            fuzzy system's `gain` multiplies it. Defaults to `0.3`.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9`.
         epsilon: Float in [1e-8, 1e8] added to the curvature, in units of loss per
             squared weight. Defaults to `0.1`.
         probe_radius: As in `FuzzyHess`. Defaults to `0.01`.
-        total_steps: As in `FuzzyHess`.
+        total_steps: As in `FuzzyHess`. Defaults to `None`.
         rule_base: As in `FuzzyHess`. Defaults to
             `keras_fuzzyhess.fuzzy.paper_rule_base()`.
         name: String, the optimizer's name.

@@ -57,6 +57,10 @@ class Signal:
             low: Lower end of the range.
             high: Upper end.
             what: The variable, as the subject of the error message.
+
+        Example:
+
+        >>> SIGNALS["progress"].check_range(0.0, 1.0, "variable 'progress'")
         """
         outside = low < self.low or high > self.high
         # In float32, the optimizer's precision, 0.99999999 is 1.
@@ -79,6 +83,13 @@ class Signal:
         Args:
             values: Array of any shape.
             what: What they are, as the subject of the error message.
+
+        Example:
+
+        >>> SIGNALS["gain"].check_values(np.array([0.0, 1.0]), "The values")
+        Traceback (most recent call last):
+            ...
+        ValueError: The values must be finite and lie within (0, 10] ... Received: 0.0
         """
         low_ok = values > self.low if self.open_low else values >= self.low
         high_ok = values < self.high if self.open_high else values <= self.high
