@@ -26,12 +26,23 @@ def check_argument(name: str, value: Any, rule: str, holds: bool) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value is a Python number (a bool is none)."""
+    """Whether the value is a Python number (a bool is none).
+
+    Example:
+
+    >>> is_number(0.5), is_number(True), is_number("0.5")
+    (True, False, False)
+    """
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_momentum(name: str, value: Any) -> None:
-    """Raises a `ValueError` unless the value is a number in [0, 0.999999]."""
+    """Raises a `ValueError` unless the value is a number in [0, 0.999999].
+
+    Example:
+
+    >>> check_momentum("beta_1", 0.9)
+    """
     holds = is_number(value) and 0 <= value <= 0.999999
     check_argument(name, value, "in [0, 1), and at most 0.999999", holds)
 
@@ -39,20 +50,42 @@ def check_momentum(name: str, value: Any) -> None:
 def check_between(
     name: str, value: Any, low: float, high: float, otherwise: str = ""
 ) -> None:
-    """Raises a `ValueError` unless the value is a number in [low, high]."""
+    """Raises a `ValueError` unless the value is a number in [low, high].
+
+    Example:
+
+    >>> check_between("clipnorm", -1.0, 1e-12, 1e12, " or None")
+    Traceback (most recent call last):
+        ...
+    ValueError: `clipnorm` must be in [1e-12, 1e+12] or None. Received: clipnorm=-1.0
+    """
     holds = is_number(value) and low <= value <= high
     check_argument(name, value, f"in [{low:g}, {high:g}]{otherwise}", holds)
 
 
-def check_integer(name: str, value: Any, least: float, otherwise: str = "") -> None:
-    """Raises a `ValueError` unless the value is an integer in [least, 2**31 - 1]."""
+def check_integer(name: str, value: Any, least: int, otherwise: str = "") -> None:
+    """Raises a `ValueError` unless the value is an integer in [least, 2**31 - 1].
+
+    Example:
+
+    >>> check_integer("total_steps", 0, 1, " or None")
+    Traceback (most recent call last):
+        ...
+    ValueError: `total_steps` must be an integer of at least 1 or None. Received: ...
+    """
     holds = type(value) is int and value >= least
     check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)
     check_argument(name, value, "at most 2147483647", value <= LARGEST_INTEGER)
 
 
 def check_elements(optimizer: str, variables: Sequence[Any]) -> None:
-    """Raises a `ValueError` if there are weights, but none of them has an element."""
+    """Raises a `ValueError` if there are weights, but none of them has an element.
+
+    Example:
+
+    >>> import keras
+    >>> check_elements("FuzzyHess", [keras.Variable([1.0]), keras.ops.zeros((0, 3))])
+    """
     if variables and not any(math.prod(v.shape) for v in variables):
         raise ValueError(
             f"{optimizer} must train weights with at least one element, for it takes "

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_fuzzyhess.moving_average import mix
+
 WINDOW = 20.0
 """After `t` steps the average spans about the last `t / 20`. Our choice."""
 
@@ -35,7 +37,7 @@ def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
 
     Args:
         step: Scalar integer, number of steps taken before.
-        momentum: Float in [0, 1], the largest momentum: an average spans no more
+        momentum: Float in [0, 1), the largest momentum: an average spans no more
             than about `1 / (1 - momentum)` steps.
 
     Returns:
@@ -141,14 +143,3 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
     [-0.5, -0.25]
     """
     return tf.clip_by_value(-gain * statistics.excess, -1.0, 1.0)
-
-
-def mix(average: tf.Tensor, value: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
-    """One step of a moving average.
-
-    Example:
-
-    >>> float(mix(tf.constant(1.0), 3.0, 0.25))
-    1.5
-    """
-    return average + rate * (value - average)

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_fuzzyhess.moving_average import mix
+
 FAST, SLOW = 0.1, 0.02
 """Rates of the two moving averages of the loss: windows of about 10 and 50 steps."""
 
 GAIN_RANGE = (1e-3, 1e3)
-"""Bounds of the gain. Wide, for the first step length is no more than a guess."""
+"""Bounds of the gain. Wide, for the first step length is no more than a guess. Our
+choice."""
 
 SLOWING = 100.0
 """Number of steps after which rates of the gain count half."""
@@ -64,9 +67,9 @@ def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
     deviation = tf.where(count > 1, tf.abs(loss - statistics.slow), 0.0)
     return LossStatistics(
         count=count,
-        fast=statistics.fast + fast * (loss - statistics.fast),
-        slow=statistics.slow + slow * (loss - statistics.slow),
-        deviation=statistics.deviation + slow * (deviation - statistics.deviation),
+        fast=mix(statistics.fast, loss, fast),
+        slow=mix(statistics.slow, loss, slow),
+        deviation=mix(statistics.deviation, deviation, slow),
     )
 
 

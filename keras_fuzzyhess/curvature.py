@@ -70,13 +70,16 @@ def _signs_in(words: tf.Tensor) -> tf.Tensor:
 
 
 def diagonal_sample(
-    changes: Sequence[tf.Tensor], shifts: Sequence[tf.Tensor]
+    gradients: Sequence[tf.Tensor],
+    shifted_gradients: Sequence[tf.Tensor],
+    shifts: Sequence[tf.Tensor],
 ) -> list[tf.Tensor]:
     """One sample of the Hessian's diagonal, `(g(w + shift) - g(w)) / shift`.
 
     Args:
-        changes: Changes `g(w + shift) - g(w)` of the gradient, same minibatch, same
-            noise.
+        gradients: List of tensors `g(w)`.
+        shifted_gradients: List of tensors `g(w + shift)`, on the same minibatch and
+            with the same noise.
         shifts: The shifts; no element may be zero.
 
     Returns:
@@ -87,26 +90,14 @@ def diagonal_sample(
 
     >>> w, h, r = tf.constant([1.0, 2.0]), tf.constant([3.0, 5.0]), 0.5
     >>> shift = tf.constant([r, -r])
-    >>> change = h * (w + shift) - h * w
-    >>> diagonal_sample([change], [shift])[0].numpy().tolist()
+    >>> diagonal_sample([h * w], [h * (w + shift)], [shift])[0].numpy().tolist()
     [3.0, 5.0]
     """
-    return [change / shift for change, shift in zip(changes, shifts, strict=True)]
-
-
-def gradient_change(
-    gradients: Sequence[tf.Tensor], shifted_gradients: Sequence[tf.Tensor]
-) -> list[tf.Tensor]:
-    """How the gradient changes on the way, `g(w + shift) - g(w)`.
-
-    Example:
-
-    >>> gradient_change([tf.constant(1.0)], [tf.constant(3.0)])[0].numpy().item()
-    2.0
-    """
     return [
-        shifted - gradient
-        for gradient, shifted in zip(gradients, shifted_gradients, strict=True)
+        (shifted - gradient) / shift
+        for gradient, shifted, shift in zip(
+            gradients, shifted_gradients, shifts, strict=True
+        )
     ]
 
 

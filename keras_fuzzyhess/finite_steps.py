@@ -20,13 +20,14 @@ PATIENCE = 10
 def is_finite_step(loss: tf.Tensor, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
     """Whether a step can be taken on this loss and gradient.
 
-    The gradient counts as infinite where the sum of its squares overflows, beyond a
-    norm of `1.8e19` in float32: the optimizer averages squares, and an infinite one
-    would never leave the average.
+    The gradient counts as infinite where the sum of its squares overflows float32,
+    beyond a norm of about `1.8e19`: the optimizer averages squares, and an infinite
+    one would never leave the average. In float64 as well, for means over all weights
+    are taken in float32.
 
     Args:
         loss: Scalar, which must be finite as a float32 number.
-        gradients: List of tensors.
+        gradients: List of tensors, float32 or float64.
 
     Returns:
         Scalar boolean tensor.
@@ -43,7 +44,7 @@ def is_finite_step(loss: tf.Tensor, gradients: Sequence[tf.Tensor]) -> tf.Tensor
     """
     # `l2_loss` reads a vector once and writes nothing, unlike an `is_finite` of each.
     sums = [tf.nn.l2_loss(gradient) for gradient in gradients]
-    numbers = [tf.cast(loss, tf.float32), *sums]
+    numbers = [tf.cast(number, tf.float32) for number in (loss, *sums)]
     return tf.reduce_all([tf.math.is_finite(number) for number in numbers])
 
 

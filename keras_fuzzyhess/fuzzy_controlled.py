@@ -6,14 +6,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import arguments, controller
+from keras_fuzzyhess import arguments, controller, curvature
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     resolve_rule_base,
     restore_rule_base,
 )
+from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import moved_average, unbiased_average
 from keras_fuzzyhess.packing import PackedState
+from keras_fuzzyhess.replicas import all_reduce_sum
 from keras_fuzzyhess.saved_state import SavedStateOptimizer
 from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
 
@@ -128,6 +130,13 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         raise NotImplementedError
 
     # Measure.
+
+    def observe_curvature(self, probe: Probe, variables: Sequence[tf.Variable]) -> None:
+        """Takes the quotients of a curvature probe into the averages."""
+        samples = curvature.diagonal_sample(
+            probe.gradients, all_reduce_sum(probe.shifted_gradients), probe.shifts
+        )
+        self.average_curvature(samples, variables)
 
     def average_curvature(
         self, samples: list[tf.Tensor], variables: Sequence[tf.Variable]

@@ -1,14 +1,32 @@
-"""Exponential moving averages, started at zero, and what undoes that start."""
+"""Exponential moving averages, and what undoes a start at zero."""
 
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 
+def mix(
+    average: tf.Tensor, value: tf.Tensor | float, rate: tf.Tensor | float
+) -> tf.Tensor:
+    """One step of a moving average, `average + rate (value - average)`.
+
+    Args:
+        average: Tensor.
+        value: Tensor of its shape.
+        rate: Scalar in [0, 1], the weight of the new value.
+
+    Example:
+
+    >>> float(mix(tf.constant(1.0), 3.0, 0.25))
+    1.5
+    """
+    return average + rate * (value - average)
+
+
 def moved_average(
     averages: Sequence[tf.Tensor], values: Sequence[tf.Tensor], rate: float | tf.Tensor
 ) -> list[tf.Tensor]:
-    """`average + rate (value - average)`.
+    """`mix` of each of them, in its own dtype.
 
     Args:
         averages: List of tensors.
@@ -24,7 +42,7 @@ def moved_average(
     1.5
     """
     return [
-        average + tf.cast(rate, average.dtype) * (value - average)
+        mix(average, value, tf.cast(rate, average.dtype))
         for average, value in zip(averages, values, strict=True)
     ]
 

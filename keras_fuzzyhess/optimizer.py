@@ -80,17 +80,18 @@ class FuzzyHess(WeightAveragingOptimizer):
         probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
             the neighbourhood.
-        total_steps: Integer or `None`, the planned number of steps; towards its end the
-            late rules apply. Defaults to `None`: progress is `step / (step + 1000)`.
+        total_steps: Positive integer or `None`, the planned number of steps; the rules
+            for late training apply towards its end. Defaults to `None`: progress is
+            then `step / (step + 1000)`.
         rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
             `skfuzzy.control.ControlSystem`. Defaults to
             `keras_fuzzyhess.fuzzy.default_rule_base()`.
         use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
             `True`.
-        ema_momentum: Float in [0, 1], the largest momentum of the average, which grows
+        ema_momentum: Float in [0, 1), the largest momentum of the average, which grows
             as `step / (step + 20)`. Defaults to `0.999`: about 1,000 steps at most.
-        seed: Integer or `None`, seed of the random signs. With `None` one is drawn,
-            after `keras.utils.set_random_seed` always the same.
+        seed: Integer of at least 0, or `None`, seed of the random signs. With `None`
+            one is drawn, after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`:
             `weight_decay` (decoupled: a step also subtracts `weight_decay * rms * w`,
@@ -102,9 +103,10 @@ class FuzzyHess(WeightAveragingOptimizer):
 
     Raises:
         ValueError: if an argument is out of its range (momenta are at most 0.999999,
-            integers at most 2**31 - 1, those of Keras at most 1e12), or under the
-            global policy `mixed_float16`.
+            integers at most 2**31 - 1, those of Keras at most 1e12), if `rule_base`
+            cannot be used, or under the global policy `mixed_float16`.
         TypeError: if `rule_base` is none of the types above.
+        OSError: if the file that it names cannot be read.
 
     Example:
 
@@ -204,19 +206,12 @@ class FuzzyHess(WeightAveragingOptimizer):
     def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
         """Takes the probe of either kind into the averages."""
         is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
-
         # Each sums over replicas only what it needs: numbers for all weights, or one.
-        def take_curvature():
-            changes = curvature.gradient_change(
-                probe.gradients, all_reduce_sum(probe.shifted_gradients)
-            )
-            samples = curvature.diagonal_sample(changes, probe.shifts)
-            self.average_curvature(samples, variables)
-
-        def take_loss():
-            self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss))
-
-        cond_in_every_replica(is_curvature, take_curvature, take_loss)
+        cond_in_every_replica(
+            is_curvature,
+            lambda: self.observe_curvature(probe, variables),
+            lambda: self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss)),
+        )
         self._probes.assign_add(1)
 
     def signs(

@@ -102,6 +102,17 @@ def _split(vector: tf.Tensor, sizes: list[int]) -> list[tf.Tensor]:
     return [vector] if len(sizes) == 1 else tf.split(vector, sizes)
 
 
+def native_variable(variable: keras.Variable | tf.Variable) -> tf.Variable:
+    """TensorFlow's own variable of a weight that Keras may have wrapped.
+
+    Example:
+
+    >>> native_variable(keras.Variable([1.0])).numpy().tolist()
+    [1.0]
+    """
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
 class PackedState:
     """A number kept for each element of the weights, as part of an optimizer's state.
 
@@ -109,6 +120,16 @@ class PackedState:
         variables: List of all weights that will ever be trained.
         add_variable: Callable `(shape, dtype, name) -> keras.Variable`.
         name: String, the name of the variables.
+
+    Example:
+
+    >>> weights = [tf.Variable([1.0, 2.0]), tf.Variable([3.0])]
+    >>> def add_variable(shape, dtype, name):
+    ...     return keras.Variable(tf.zeros(shape), dtype=dtype, name=name)
+    >>> state = PackedState(weights, add_variable, "momentum")
+    >>> state.assign([tf.constant([5.0])], [1])
+    >>> state.read([0, 1])[0].numpy().tolist()
+    [0.0, 0.0, 5.0]
     """
 
     def __init__(

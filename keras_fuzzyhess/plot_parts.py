@@ -21,7 +21,6 @@ LABELS = {
     "gain_rate": "gain rate\n(relative change per step)",
     "gain": "gain\n(factor of the step)",
     "beta_3": "beta_3\n(momentum, no unit)",
-    "step_length": "step length\n(weight per direction)",
     "loss": "loss\n(epoch's mean so far)",
     "step": "step (updates of the weights)",
 }

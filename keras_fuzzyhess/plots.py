@@ -128,17 +128,17 @@ def plot_surface(
 
 
 def plot_history(history: History) -> np.ndarray:
-    """Draws what the optimizer decided over the steps of a training, and the loss.
+    """Draws what the optimizer decided over the steps of a training, and on what.
 
-    Loss, gain and step length get a logarithmic axis where they are positive and span
-    more than a factor of ten. A step length of 0, which stands for none measured yet,
-    is left out.
+    Loss and gain get a logarithmic axis where they are positive and span more than a
+    factor of ten. The step length is not drawn, for it stays what the first step made
+    it: the gain tells how the length of the steps changes.
 
     Args:
         history: `FuzzyHessMonitor.history` of a training.
 
     Returns:
-        Array [4] of matplotlib's axes: loss, gain, step length, `beta_3`.
+        Array [4] of matplotlib's axes: loss, loss trend, gain, `beta_3`.
 
     Raises:
         TypeError: if `history` is no mapping.
@@ -149,23 +149,22 @@ def plot_history(history: History) -> np.ndarray:
 
     >>> import matplotlib
     >>> matplotlib.use("Agg")
-    >>> names = ("step", "loss", "gain", "step_length", "beta_3")
+    >>> names = ("step", "loss", "loss_trend", "gain", "beta_3")
     >>> axes = plot_history({name: [0.1, 0.5] for name in names})
     >>> [ax.get_yscale() for ax in axes]
     ['linear', 'linear', 'linear', 'linear']
     """
-    names = ("loss", "gain", "step_length", "beta_3")
+    names = ("loss", "loss_trend", "gain", "beta_3")
     steps, *columns = columns_of(history, "step", *names)
     figure, axes = import_pyplot().subplots(
         len(names), 1, sharex=True, figsize=(7, 7.5), layout="constrained"
     )
     figure.suptitle("What the optimizer decided")
     for ax, name, values in zip(axes, names, columns, strict=True):
-        if name == "step_length":
-            values = np.where(values > 0, values, np.nan)
         ax.plot(steps, values, color="black", marker="." if len(steps) < 50 else "")
-        ax.set_ylabel(LABELS[name])
-        if name != "beta_3" and _spans_a_decade(values):
+        # Broken once more, for these axes are low.
+        ax.set_ylabel(LABELS[name].replace("; ", ";\n"))
+        if name in ("loss", "gain") and _spans_a_decade(values):
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter("{x:g}")
         ax.grid(color="lightgray")

@@ -82,6 +82,10 @@ def refuse_meeting_in_own_branch(**settings: int | bool | None) -> None:
 
     Raises:
         ValueError: if one is used where replicas cannot meet in a branch.
+
+    Example:
+
+    >>> refuse_meeting_in_own_branch(gradient_accumulation_steps=4)  # one device
     """
     for name, value in settings.items():
         if value and not meet_in_own_branch():

@@ -3,13 +3,12 @@
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import controller, curvature
+from keras_fuzzyhess import controller
 from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import unbiased_average
-from keras_fuzzyhess.replicas import all_reduce_sum
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -38,13 +37,13 @@ class SALO(FuzzyControlledOptimizer):
     choice.
 
     Args:
-        learning_rate: A float, a schedule or a callable; the fuzzy system's `gain`
-            multiplies it. Defaults to `0.3`.
+        learning_rate: A float in [0, 1e6], a schedule or a callable, without unit; the
+            fuzzy system's `gain` multiplies it. Defaults to `0.3`.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9`.
         epsilon: Float in [1e-8, 1e8] added to the curvature, in units of loss per
             squared weight. Defaults to `0.1`.
         probe_radius: As in `FuzzyHess`. Defaults to `0.01`.
-        total_steps: As in `FuzzyHess`.
+        total_steps: As in `FuzzyHess`. Defaults to `None`.
         rule_base: As in `FuzzyHess`. Defaults to
             `keras_fuzzyhess.fuzzy.paper_rule_base()`.
         name: String, the optimizer's name.
@@ -52,9 +51,10 @@ class SALO(FuzzyControlledOptimizer):
             `FuzzyHess`.
 
     Raises:
-        ValueError: if an argument is out of its range, or under the global policy
-            `mixed_float16`.
+        ValueError: if an argument is out of its range, if `rule_base` cannot be used,
+            or under the global policy `mixed_float16`.
         TypeError: if `rule_base` is of none of the types that `FuzzyHess` takes.
+        OSError: if the file that it names cannot be read.
 
     Example:
 
@@ -118,11 +118,7 @@ class SALO(FuzzyControlledOptimizer):
         )
         for variable, value in zip(self._loss_statistics, statistics, strict=True):
             variable.assign(value)
-        changes = curvature.gradient_change(
-            probe.gradients, all_reduce_sum(probe.shifted_gradients)
-        )
-        samples = curvature.diagonal_sample(changes, probe.shifts)
-        self.average_curvature(samples, variables)
+        self.observe_curvature(probe, variables)
         self._probes.assign_add(1)
 
     def step_length(self) -> tf.Tensor:

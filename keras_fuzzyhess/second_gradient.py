@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_fuzzyhess.closure import ClosureGradients, refuse_noise
 from keras_fuzzyhess.finite_steps import FiniteStepOptimizer, is_finite_step
 from keras_fuzzyhess.minibatch import Minibatch, Probe, refuse_incomplete
-from keras_fuzzyhess.packing import Packing
+from keras_fuzzyhess.packing import Packing, native_variable
 from keras_fuzzyhess.replay import GradientReplay
 from keras_fuzzyhess.replicas import (
     cond_in_every_replica,
@@ -87,18 +87,26 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """Takes note of the loss and scales it by `loss_scale_factor`, if given.
 
-        `fit` calls it. A training loop of your own must call it inside the tape:
-
-        ```python
-        with tf.GradientTape() as tape:
-            loss = optimizer.scale_loss(loss_fn(y, model(x, training=True)))
-        ```
+        `fit` calls it. A training loop of your own must call it inside the tape.
 
         Args:
             loss: Scalar tensor.
 
         Returns:
             Scalar tensor.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> w, optimizer = tf.Variable([5.0, -3.0]), FuzzyHess(seed=0)
+        >>> @tf.function
+        ... def train_step():
+        ...     with tf.GradientTape() as tape:
+        ...         loss = optimizer.scale_loss(tf.reduce_sum(w**2))
+        ...     optimizer.apply(tape.gradient(loss, [w]), [w])
+        >>> train_step()
+        >>> float(tf.reduce_sum(w**2)) < 34.0
+        True
         """
         self._pending.loss = loss
         return super().scale_loss(loss)
@@ -141,7 +149,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
                 scaled = self.scale_loss(loss)
             self.apply(tape.gradient(scaled, variables), variables)
             return loss
-        closure = self._closure_gradients(loss_fn, [_native(v) for v in variables])
+        closure = self._closure_gradients(loss_fn, variables)
         gradients, loss = closure.at_weights()
         if not self.built:
             refuse_noise(loss, closure.at_weights()[1])
@@ -157,6 +165,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         """Updates the weights, as in `keras.optimizers.Optimizer`.
 
         If the loss or a gradient is not finite, it counts the step and does no more.
+        An example is that of `scale_loss`.
 
         Args:
             grads: List of gradients, symbolic tensors of the function being traced.
@@ -217,10 +226,10 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         grads, trainable_variables = self._filter_empty_gradients(
             grads, trainable_variables
         )
-        variables = [_native(v) for v in trainable_variables]
+        variables = [native_variable(v) for v in trainable_variables]
         loss, loss_fn = self._pending.loss, self._pending.loss_fn
         gradients_at = (
-            self._closure_gradients(loss_fn, variables)
+            self._closure_gradients(loss_fn, trainable_variables)
             if loss_fn is not None
             else GradientReplay(grads, loss, variables)
         )
@@ -236,7 +245,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
 
     def _closure_gradients(self, loss_fn, variables) -> ClosureGradients:
         # Scaled as those of a traced step, which `apply` is going to divide.
-        return ClosureGradients(loss_fn, variables, self.loss_scale_factor or 1.0)
+        scale = self.loss_scale_factor or 1.0
+        return ClosureGradients(loss_fn, [native_variable(v) for v in variables], scale)
 
     def _probe_if_due(self, minibatch: Minibatch, variables, finite) -> None:
         due = self.is_probe_step()
@@ -260,7 +270,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         # Overridden because an update needs means over all weights, which Keras's
         # `update_step`, called with one variable at a time, cannot take. Every replica
         # computes the same update from the summed gradients and writes its own copy.
-        variables = [_native(v) for v in trainable_variables]
+        variables = [native_variable(v) for v in trainable_variables]
         packing = Packing(variables)
         learning_rate = tf.cast(learning_rate, tf.float32)
         displacements = self.displacements(
@@ -288,7 +298,3 @@ def _outside_functions(next_creator: Callable, **kwargs) -> tf.Variable:
     TensorFlow silently runs nothing in its place from then on.
     """
     return next_creator(**kwargs | {"experimental_enable_variable_lifting": False})
-
-
-def _native(variable: keras.Variable | tf.Variable) -> tf.Variable:
-    return variable.value if isinstance(variable, keras.Variable) else variable

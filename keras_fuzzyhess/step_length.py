@@ -7,11 +7,16 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from keras_fuzzyhess.moving_average import mix
+
 FIRST_LENGTH = 0.02
 """Root mean square of the first step, as a share of that of the weights."""
 
 SMALLEST_SCALE = 1e-3
 """Weights count as at least so large, for a network may begin at zero."""
+
+LARGEST_SCALE = 1e19
+"""And as at most so large, for beyond it the sum of their squares overflows float32."""
 
 LARGEST_GROWTH = 1.5
 """How much larger than usual the direction of a step may be. Our choice."""
@@ -37,7 +42,7 @@ def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
     """Length of the first step along a direction whose elements are about 1.
 
-        a = 0.02 max(rms(w), 0.001)
+        a = 0.02 clip(rms(w), 0.001, 1e19)
 
     Args:
         weights: List of tensors, the initial weights.
@@ -50,7 +55,8 @@ def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
     >>> round(float(first_step_length([tf.constant([3.0, -4.0, 0.0, 0.0])])), 6)
     0.05
     """
-    return FIRST_LENGTH * tf.maximum(root_mean_square(weights), SMALLEST_SCALE)
+    scale = root_mean_square(weights)
+    return FIRST_LENGTH * tf.clip_by_value(scale, SMALLEST_SCALE, LARGEST_SCALE)
 
 
 def bounded_size(size: tf.Tensor, usual_size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -75,4 +81,4 @@ def bounded_size(size: tf.Tensor, usual_size: tf.Tensor) -> tuple[tf.Tensor, tf.
     """
     usual_size = tf.where(usual_size > 0, usual_size, size)
     bounded = tf.minimum(size, LARGEST_GROWTH * usual_size)
-    return bounded, usual_size + SIZE_RATE * (bounded - usual_size)
+    return bounded, mix(usual_size, bounded, SIZE_RATE)

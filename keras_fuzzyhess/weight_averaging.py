@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.averaged_weights import (
@@ -12,7 +11,8 @@ from keras_fuzzyhess.averaged_weights import (
     observe_averaged_loss,
 )
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
-from keras_fuzzyhess.packing import Packing
+from keras_fuzzyhess.moving_average import mix
+from keras_fuzzyhess.packing import Packing, native_variable
 
 
 class WeightAveragingOptimizer(FuzzyControlledOptimizer):
@@ -88,8 +88,8 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             rate = tf.where(tf.equal(accumulated, 0), rate, 0.0)
         averages = self._model_variables_moving_average
         for variable, average in zip(trainable_variables, averages, strict=True):
-            way = tf.convert_to_tensor(variable) - average.value
-            average.assign(average.value + tf.cast(rate, way.dtype) * way)
+            weight = tf.convert_to_tensor(variable)
+            average.assign(mix(average.value, weight, tf.cast(rate, weight.dtype)))
 
     def _overwrite_model_variables_with_average_value(
         self, trainable_variables
@@ -98,7 +98,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         # goes wrong as soon as a layer is frozen after the optimizer was built.
         for variable in trainable_variables:
             self._distribution_strategy.extended.update(
-                variable.value if isinstance(variable, keras.Variable) else variable,
+                native_variable(variable),
                 lambda weight, average: weight.assign(average),
                 args=(self._average_of(variable),),
             )

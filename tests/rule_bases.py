@@ -4,7 +4,7 @@ import numpy as np
 from skfuzzy import control, trapmf, trimf
 
 from keras_fuzzyhess import RuleBase
-from keras_fuzzyhess.fuzzy import Rule, Term, Variable
+from keras_fuzzyhess.fuzzy import ControlSurface, Rule, Term, Variable
 
 TRENDS = ("plunging", "sinking", "flat", "rising", "soaring")[::-1]
 STAGES = ("dawn", "morning", "noon", "evening", "night")
@@ -40,6 +40,15 @@ def five_by_five():
             grid_of_terms("beta_3", 0.85, 0.99, [f"b{i}" for i in range(5)]),
         ),
         rules,
+    )
+
+
+def constant_surface(rate):
+    """Says the same in every situation."""
+    return ControlSurface(
+        "constant",
+        {"loss_trend": [-1, 1], "progress": [0, 1]},
+        {"gain_rate": [[rate] * 2] * 2, "beta_3": [[0.9] * 2] * 2},
     )
 
 

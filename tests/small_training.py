@@ -1,8 +1,14 @@
-"""Trainings of a few steps: either optimizer, a small network, minibatches in order."""
+"""Trainings of a few steps: either optimizer, a small network, minibatches in order.
 
+And what tests look at in them.
+"""
+
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
+from keras_fuzzyhess.probe_schedule import probe_schedule
 from tests import networks
 
 OPTIMIZERS = {
@@ -23,3 +29,26 @@ def fit(model, data, **kwargs):
     x, y = data
     arguments = {"batch_size": networks.BATCH, "shuffle": False, "verbose": 0} | kwargs
     return model.fit(x, y, **arguments)
+
+
+def begun(optimizer, model=None):
+    """As after some steps, none of which need be traced."""
+    model = compiled(optimizer, model)
+    optimizer.build(model.trainable_variables)
+    rng = np.random.default_rng(0)
+    for variable in optimizer.variables:
+        if variable is not optimizer.learning_rate:
+            value = rng.integers(1, 100, variable.shape)
+            variable.assign(tf.cast(value, variable.dtype))
+    return model
+
+
+def probes_in(steps, optimizer):
+    if isinstance(optimizer, SALO):
+        return steps
+    return np.sum([probe_schedule(i, optimizer.probe_interval) for i in range(steps)])
+
+
+def assert_same(a, b):
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one, other)

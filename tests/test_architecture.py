@@ -1,6 +1,7 @@
 """Dependencies point one way, and what is optional stays out of the way."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import keras_fuzzyhess
 import keras_fuzzyhess.tuner
+from keras_fuzzyhess import fuzzy, plots
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(keras_fuzzyhess.__file__).parent
@@ -101,6 +103,16 @@ def test_what_is_outside_uses_public_names():
                 inside = module.removeprefix("keras_fuzzyhess")
                 inside = "" if not inside else f".{inside.split('.')[1]}"
                 assert inside in allowed, f"{path}: {module}"
+
+
+def test_what_users_import_has_an_example():
+    for module in (keras_fuzzyhess, fuzzy, plots):
+        of_module = [n for n in vars(module) if n.startswith("plot_")]
+        names = getattr(module, "__all__", of_module)
+        assert len(names) >= 4, module.__name__
+        for name in names:
+            text = inspect.getdoc(getattr(module, name)) or ""
+            assert ">>> " in text, f"{module.__name__}.{name}"
 
 
 def test_files_are_short():

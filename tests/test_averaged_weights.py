@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW
 from tests import networks
-from tests.small_training import compiled
+from tests.small_training import assert_same, compiled
 
 MOMENTUM = 0.5
 
@@ -42,11 +42,6 @@ def fit(model, epochs=2, **kwargs):
     data = networks.data(model, batches=4)
     kwargs = {"batch_size": networks.BATCH, "shuffle": False, "verbose": 0} | kwargs
     return model.fit(*data, epochs=epochs, **kwargs)
-
-
-def assert_same(a, b):
-    for one, other in zip(a, b, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("use_ema", [True, False])

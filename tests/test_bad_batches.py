@@ -214,3 +214,16 @@ def test_a_gradient_too_large_to_be_squared_is_infinite(name, factor):
         if not new.name.startswith(COUNTERS):
             np.testing.assert_array_equal(old, new.numpy(), err_msg=new.name)
     assert optimizer.diagnostics["skipped_steps"] == 1
+
+
+@either
+@pytest.mark.parametrize("factor", [1e25, 1e39])
+def test_a_gradient_too_large_for_float32_is_infinite_in_float64_too(name, factor):
+    """Though loss and squares are finite; means over all weights would not be."""
+    start = np.array([1e-7, 2e-7])
+    w, optimizer = tf.Variable(start), OPTIMIZERS[name]()
+    for _ in range(3):
+        loss = optimizer.minimize(lambda: factor * w[0] + w[1] ** 2, [w])
+    assert np.isfinite(np.float32(loss))
+    np.testing.assert_array_equal(w.numpy(), start)
+    assert optimizer.diagnostics["skipped_steps"] == 3

@@ -14,10 +14,11 @@ from keras_fuzzyhess.averaged_weights import (
     averaged_loss_trend,
     observe_averaged_loss,
 )
-from keras_fuzzyhess.fuzzy import ControlSurface, default_rule_base, infer
+from keras_fuzzyhess.fuzzy import default_rule_base, infer
 from keras_fuzzyhess.fuzzy.default_rules import FLAT
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from tests import networks
+from tests.rule_bases import constant_surface
 
 INTERVAL = 4
 
@@ -171,14 +172,6 @@ def test_gain_falls_after_long_steps_and_rises_after_short_ones():
     assert gains_on_a_noisy_quadratic(0.1) > 2.0
 
 
-def constant_gain():
-    return ControlSurface(
-        "constant",
-        {"loss_trend": [-1, 1], "progress": [0, 1]},
-        {"gain_rate": [[0.0] * 2] * 2, "beta_3": [[0.9] * 2] * 2},
-    )
-
-
 def final_loss(learning_rate, rule_base):
     """Logistic regression on 3,000 handwritten digits, 564 steps."""
     keras.utils.set_random_seed(0)
@@ -197,7 +190,7 @@ def test_rules_make_up_for_a_learning_rate_sixteen_times_as_long():
     """Losses within a factor of 2.5; with a constant gain it is more than three."""
     with_rules, without = (
         [final_loss(rate, rule_base) for rate in (0.25, 4.0)]
-        for rule_base in (None, constant_gain())
+        for rule_base in (None, constant_surface(0.0))
     )
     assert max(with_rules) < 2.5 * min(with_rules)
     assert max(without) > 3 * min(without)

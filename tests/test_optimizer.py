@@ -10,11 +10,11 @@ import tensorflow as tf
 from keras_fuzzyhess import SALO, FuzzyHess, RuleBase
 from keras_fuzzyhess.controller import SLOWING
 from keras_fuzzyhess.direction import CLIP_FACTOR, CURVATURE_DAMPING
-from keras_fuzzyhess.fuzzy import ControlSurface, default_rule_base
-from keras_fuzzyhess.probe_schedule import probe_schedule
-from keras_fuzzyhess.step_length import FIRST_LENGTH
+from keras_fuzzyhess.fuzzy import default_rule_base
+from keras_fuzzyhess.step_length import FIRST_LENGTH, LARGEST_GROWTH, SIZE_RATE
 from tests import networks
-from tests.small_training import compiled
+from tests.rule_bases import constant_surface
+from tests.small_training import compiled, probes_in
 
 DIAGNOSTICS = [
     "step_length",
@@ -28,10 +28,6 @@ DIAGNOSTICS = [
     "skipped_in_a_row",
     "dropped_probes",
 ]
-
-
-def probes_in(steps, optimizer):
-    return np.sum([probe_schedule(i, optimizer.probe_interval) for i in range(steps)])
 
 
 def held_gain():
@@ -142,6 +138,30 @@ def test_steps_are_the_formula(power):
     assert gain != 1.0
 
 
+def test_a_gradient_much_larger_than_all_before_takes_a_bounded_step():
+    """Small steps, for gradients differ in sign; then one of a thousand times."""
+    rng = np.random.default_rng(0)
+    gradients = rng.choice([-1.0, 1.0], (41, 50))
+    gradients[-1] *= 1000.0
+    w, gradient = tf.Variable(np.ones(50)), tf.Variable(gradients[0])
+    optimizer = FuzzyHess(seed=0, curvature_power=0.0, rule_base=held_gain())
+
+    m, v, usual = np.zeros(50), np.zeros(50), 0.0
+    for step, values in enumerate(gradients, 1):
+        before = w.numpy()
+        gradient.assign(values)
+        optimizer.minimize(lambda: tf.reduce_sum(gradient * w + 0.0 * w**2), [w])
+        m, v = 0.9 * m + 0.1 * values, 0.999 * v + 0.001 * values**2
+        u = m / (1 - 0.9**step) / np.sqrt(v / (1 - 0.999**step))
+        size = np.sqrt(np.mean(u**2))
+        usual = usual or size
+        bounded = min(size, LARGEST_GROWTH * usual)
+        usual += SIZE_RATE * (bounded - usual)
+        taken = np.sqrt(np.mean((w.numpy() - before) ** 2)) / FIRST_LENGTH
+        assert taken == pytest.approx(bounded, rel=1e-3)
+    assert size > 1.5 * bounded, "the last one would have been longer"
+
+
 def test_signs_differ_between_steps_and_continue_after_reload(tmp_path):
     """The seed state moves with each probe, and only then, and is saved."""
     states = []
@@ -228,16 +248,9 @@ def test_salo_is_the_paper_mode():
 def test_rule_base_decides(tmp_path):
     """A base that only lowers the gain, one that only raises it, from file or not."""
 
-    def constant(rate):
-        return ControlSurface(
-            "constant",
-            {"loss_trend": [-1, 1], "progress": [0, 1]},
-            {"gain_rate": [[rate] * 2] * 2, "beta_3": [[0.9] * 2] * 2},
-        )
-
     gains = []
     for rate in (-0.03, 0.03):
-        model = compiled(FuzzyHess(seed=0, rule_base=constant(rate)))
+        model = compiled(FuzzyHess(seed=0, rule_base=constant_surface(rate)))
         x, y = networks.data(model)
         model.fit(x, y, epochs=20, verbose=0)
         gains.append(model.optimizer.diagnostics["gain"])

@@ -10,6 +10,7 @@ import pytest
 from keras_fuzzyhess import FuzzyHessMonitor, plots
 from keras_fuzzyhess.fuzzy import control_surface, default_rule_base, paper_rule_base
 from keras_fuzzyhess.fuzzy.default_rules import FLAT
+from keras_fuzzyhess.plot_parts import LABELS
 from tests.test_monitor import compiled, fit
 
 matplotlib.use("Agg")
@@ -21,7 +22,6 @@ HISTORY = {
     "step": list(range(10, 10 * RECORDS + 1, 10)),
     "loss": list(np.geomspace(2.0, 0.02, RECORDS)),
     "gain": list(np.linspace(1.0, 2.0, RECORDS)),
-    "step_length": [0.0, *np.linspace(0.1, 0.2, RECORDS - 1)],
     "beta_3": list(np.linspace(0.9, 0.99, RECORDS)),
     "loss_trend": list(np.linspace(1.0, -0.2, RECORDS)),
     "progress": list(np.linspace(0.0, 1.0, RECORDS)),
@@ -76,12 +76,11 @@ def test_surface_has_the_path_of_the_training():
 
 def test_history_shows_every_decision_over_the_steps():
     axes = plots.plot_history(HISTORY)
-    for ax, name in zip(axes, ("loss", "gain", "step_length", "beta_3"), strict=True):
+    for ax, name in zip(axes, ("loss", "loss_trend", "gain", "beta_3"), strict=True):
         (line,) = ax.lines
         np.testing.assert_array_equal(line.get_xdata(), HISTORY["step"])
-        np.testing.assert_array_equal(line.get_ydata()[1:], HISTORY[name][1:])
-        assert name.split("_")[0] in ax.get_ylabel()
-    assert np.isnan(axes[2].lines[0].get_ydata()[0]), "nothing measured yet"
+        np.testing.assert_array_equal(line.get_ydata(), HISTORY[name])
+        assert ax.get_ylabel().startswith(LABELS[name].splitlines()[0])
     assert [ax.get_yscale() for ax in axes] == ["log"] + ["linear"] * 3
     assert axes[-1].get_xlabel().startswith("step")
     assert not axes[0].get_xlabel(), "one label for the shared axis"

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+import keras_fuzzyhess
 from keras_fuzzyhess.fuzzy import default_rule_base
 
 matplotlib.use("Agg")
@@ -34,6 +35,12 @@ def test_files_that_it_names_exist(page):
         assert (ROOT / (name[0] or name[1])).exists(), name
     for picture in re.findall(r"!\[.+\]\(([^)]+)\)", text):
         assert (page.parent / picture).stat().st_size < 100_000, picture
+
+
+def test_every_module_has_its_place_in_the_readme():
+    named = (ROOT / "README.md").read_text().partition("## Where things are")[2].split()
+    for path in Path(keras_fuzzyhess.__file__).parent.glob("[!_]*.py"):
+        assert path.name in named, path.name
 
 
 def test_default_rules_are_documented_as_they_are():

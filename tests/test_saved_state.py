@@ -11,31 +11,14 @@ import tensorflow as tf
 from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.saved_state import LAYOUT_VERSION
 from tests import networks
-from tests.small_training import compiled
+from tests.small_training import assert_same, begun, compiled
 
 STATE = "optimizer/vars"
 BOTH = pytest.mark.parametrize("make", [FuzzyHess, SALO])
 
 
-def begun(optimizer, model=None):
-    """As after some steps, none of which need be traced."""
-    model = compiled(optimizer, model)
-    optimizer.build(model.trainable_variables)
-    rng = np.random.default_rng(0)
-    for variable in optimizer.variables:
-        if variable is not optimizer.learning_rate:
-            value = rng.integers(1, 100, variable.shape)
-            variable.assign(tf.cast(value, variable.dtype))
-    return model
-
-
 def state(model):
     return [v.numpy() for v in model.optimizer.variables]
-
-
-def assert_same(a, b):
-    for one, other in zip(a, b, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_minimize_warns_once_at_the_tenth_in_a_row():
 @pytest.mark.parametrize(
     "make",
     [FuzzyHess, SALO, lambda: SALO(use_ema=True)],
-    ids=["fuzzyhess", "salo", "e"],
+    ids=["fuzzyhess", "salo", "salo with use_ema"],
 )
 def test_fit_warns_at_its_end_and_leaves_the_weights(make):
     model = compiled(make())

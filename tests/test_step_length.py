@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_fuzzyhess.step_length import (
     FIRST_LENGTH,
     LARGEST_GROWTH,
+    LARGEST_SCALE,
     SMALLEST_SCALE,
     bounded_size,
     first_step_length,
@@ -31,6 +32,12 @@ def test_first_step_is_a_share_of_the_weights(scale):
 def test_weights_that_begin_at_zero_move():
     length = first_step_length([tf.zeros(5)])
     np.testing.assert_allclose(length, FIRST_LENGTH * SMALLEST_SCALE, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_weights_whose_squares_overflow_take_a_finite_step(dtype):
+    length = first_step_length([tf.fill([5], tf.constant(1e30, dtype))])
+    np.testing.assert_allclose(length, FIRST_LENGTH * LARGEST_SCALE, rtol=1e-6)
 
 
 def test_a_sudden_size_is_bounded_and_a_lasting_one_followed():

@@ -25,6 +25,11 @@ def check_edges(variable: Variable) -> None:
 
     Args:
         variable: An input.
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> check_edges(default_rule_base().inputs[0])
     """
     width = NARROWEST_EDGE * (variable.high - variable.low)
     for term in variable.terms:
@@ -45,6 +50,11 @@ def check_covered(variable: Variable) -> None:
 
     Args:
         variable: An input.
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> check_covered(default_rule_base().inputs[0])
     """
     points = situations(variable)
     covered = positive(variable, points).any(axis=0)
@@ -65,6 +75,12 @@ def situations(variable: Variable) -> np.ndarray:
 
     Returns:
         float64 array: its breakpoints and a point between any two neighbours.
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> situations(default_rule_base().inputs[0])
+    array([-1. , -0.7, -0.4, -0.2,  0. ,  0.5,  1. ])
     """
     knots = np.array(variable.breakpoints)
     return np.union1d(knots, knots[:-1] / 2 + knots[1:] / 2)
@@ -79,6 +95,14 @@ def positive(variable: Variable, points: np.ndarray) -> np.ndarray:
 
     Returns:
         bool array [T, N].
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> loss_trend = default_rule_base().inputs[0]
+    >>> positive(loss_trend, np.array([-0.7, 0.5])).T  # rising, flat, falling
+    array([[ True,  True, False],
+           [False, False,  True]])
     """
     corners = [term.corners(variable.low, variable.high) for term in variable.terms]
     return np.stack(
@@ -100,6 +124,14 @@ def first_gap(
 
     Returns:
         The values of the two inputs there, or None if there is no such point.
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> def only_rising(trend, progress):
+    ...     return trend[0] & progress.any(axis=0)
+    >>> first_gap(default_rule_base().inputs, only_rising)
+    (-0.4, 0.0)
     """
     x, y = (situations(variable) for variable in inputs)
     fired = fires(

@@ -145,6 +145,14 @@ def memberships(variable: Variable, values: np.ndarray) -> np.ndarray:
 
     Returns:
         float64 array [T, N] in [0, 1].
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> loss_trend = default_rule_base().inputs[0]
+    >>> memberships(loss_trend, np.array([-0.7, 0.5])).T.round(3)
+    array([[0.5, 0.5, 0. ],
+           [0. , 0. , 1. ]])
     """
     return np.stack(
         [

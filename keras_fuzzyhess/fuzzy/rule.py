@@ -67,7 +67,13 @@ class Rule:
 
     @property
     def consequent(self) -> dict[str, str]:
-        """Output name to term name."""
+        """Output name to term name.
+
+        Example:
+
+        >>> Rule({"progress": "late"}, {"gain": "low", "beta_3": "long"}).consequent
+        {'beta_3': 'long', 'gain': 'low'}
+        """
         return dict(cast(Assignments, self.then))
 
     def __str__(self) -> str:

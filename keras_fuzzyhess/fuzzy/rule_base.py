@@ -44,8 +44,8 @@ class RuleBase:
     Outputs, `beta_3` and one of the other two:
 
     - `beta_3` in [0, 1): momentum of the second derivative;
-    - `gain_rate` in [-1, 1]: the rate law, `c <- clip(c exp(gain_rate), 0.1, 10)` at
-      every step (our choice);
+    - `gain_rate` in [-1, 1]: the rate law (our choice), at every step
+      `c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000)`;
     - `gain` in (0, 10]: the direct law, `c = gain`, as arXiv 2403.15416 has it.
 
     A rule base that has been made is sound: at every point of the input square some
@@ -104,14 +104,21 @@ class RuleBase:
     def to_control_system(self, samples: int = 201) -> ControlSystem:
         """The rule base as a `skfuzzy.control.ControlSystem`.
 
-        See `keras_fuzzyhess.fuzzy.to_control_system`.
+        See `keras_fuzzyhess.fuzzy.to_control_system`, with its errors and an example.
         """
         from keras_fuzzyhess.fuzzy.control_system import to_control_system
 
         return to_control_system(self, samples)
 
     def to_dict(self) -> dict[str, Any]:
-        """The rule base as data that JSON can hold, see `serialization`."""
+        """The rule base as data that JSON can hold; `from_dict` restores it.
+
+        Example:
+
+        >>> from keras_fuzzyhess.fuzzy import default_rule_base
+        >>> list(default_rule_base().to_dict())
+        ['schema_version', 'kind', 'name', 'inputs', 'outputs', 'rules']
+        """
         return serialization.rule_base_to_dict(self)
 
     @classmethod
@@ -121,11 +128,31 @@ class RuleBase:
         Raises:
             TypeError: If `data` is not a mapping.
             ValueError: If it is no sound rule base of schema version 1.
+
+        Example:
+
+        >>> from keras_fuzzyhess.fuzzy import default_rule_base
+        >>> RuleBase.from_dict(default_rule_base().to_dict() | {"name": "mine"}).name
+        'mine'
         """
         return serialization.rule_base_from_dict(data)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the rule base as a JSON file: whole, or not at all."""
+        """Writes the rule base as a JSON file: whole, or not at all.
+
+        Raises:
+            OSError: If the folder does not exist or cannot be written.
+
+        Example:
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from keras_fuzzyhess.fuzzy import default_rule_base
+        >>> with TemporaryDirectory() as folder:
+        ...     default_rule_base().save(Path(folder) / "rules.json")
+        ...     RuleBase.load(Path(folder) / "rules.json") == default_rule_base()
+        True
+        """
         serialization.write_json(self.to_dict(), path)
 
     @classmethod
@@ -135,6 +162,8 @@ class RuleBase:
         Raises:
             OSError: If the file cannot be read.
             ValueError: If it holds no sound rule base of schema version 1.
+
+        An example is that of `save`.
         """
         return serialization.load_rule_base(path)
 

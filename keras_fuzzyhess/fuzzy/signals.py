@@ -57,6 +57,10 @@ class Signal:
             low: Lower end of the range.
             high: Upper end.
             what: The variable, as the subject of the error message.
+
+        Example:
+
+        >>> SIGNALS["progress"].check_range(0.0, 1.0, "variable 'progress'")
         """
         outside = low < self.low or high > self.high
         # In float32, the optimizer's precision, 0.99999999 is 1.
@@ -79,6 +83,13 @@ class Signal:
         Args:
             values: Array of any shape.
             what: What they are, as the subject of the error message.
+
+        Example:
+
+        >>> SIGNALS["gain"].check_values(np.array([0.0, 1.0]), "The values")
+        Traceback (most recent call last):
+            ...
+        ValueError: The values must be finite and lie within (0, 10] ... Received: 0.0
         """
         low_ok = values > self.low if self.open_low else values >= self.low
         high_ok = values < self.high if self.open_high else values <= self.high
@@ -106,8 +117,8 @@ SIGNALS: dict[str, Signal] = _signals()
 """All documented signals by name. `loss_trend` and `progress` are the inputs of
 arXiv 2403.15416 ("behaviour of the loss", "current training step") in the scaling that
 we chose; `gain` and `beta_3` are its outputs; `gain_rate` is ours. The limits are our
-choice: `gain` and `gain_rate` are bounded so that no rule base can make the step
-explode within a few steps."""
+choice. Those of `gain` bound the step; under the rate law the gain itself is bounded,
+see `law_of`."""
 
 INPUTS: tuple[str, str] = ("loss_trend", "progress")
 """Inputs of every rule base, in this order."""
@@ -119,8 +130,8 @@ LAWS: dict[str, Law] = {"gain_rate": "rate", "gain": "direct"}
 def law_of(outputs: tuple[str, ...], what: str) -> Law:
     """The law that a set of outputs stands for.
 
-    "rate": `c <- clip(c exp(gain_rate), 0.1, 10)` at every step.
-    "direct": `c = gain`, as in arXiv 2403.15416.
+    "rate": `c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000)` at every
+    step. "direct": `c = gain`, as in arXiv 2403.15416.
 
     Args:
         outputs: Names of the outputs.

@@ -185,7 +185,15 @@ class ControlSurface:
         return {name: across @ table @ along.T for name, table in self.tables.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The surface as data that JSON can hold; `from_dict` restores it."""
+        """The surface as data that JSON can hold; `from_dict` restores it.
+
+        Example:
+
+        >>> from keras_fuzzyhess.fuzzy import control_surface, default_rule_base
+        >>> surface = control_surface(default_rule_base())
+        >>> ControlSurface.from_dict(surface.to_dict()) == surface
+        True
+        """
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "control_surface",

@@ -28,6 +28,13 @@ def check_system(system: ControlSystem) -> tuple[dict[str, Any], dict[str, Any]]
     Raises:
         TypeError: If it is no `ControlSystem`.
         ValueError: If something about it cannot be used; the message names the part.
+
+    Example:
+
+    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
+    >>> inputs, outputs = check_system(paper_rule_base().to_control_system(51))
+    >>> list(inputs), list(outputs)
+    (['loss_trend', 'progress'], ['gain', 'beta_3'])
     """
     from skfuzzy.control import ControlSystem
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_fuzzyhess.fuzzy.checks import abbreviated
-from keras_fuzzyhess.fuzzy.signals import INPUTS
+from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS
 from keras_fuzzyhess.fuzzy.skfuzzy_state import preserved_state
 from keras_fuzzyhess.fuzzy.surface import ControlSurface
 from keras_fuzzyhess.fuzzy.user_checks import check_system
@@ -71,7 +71,7 @@ def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     knots = {
         name: _knots(inputs[name], cells)
         if name in inputs
-        else np.array([-1.0 if name == "loss_trend" else 0.0, 1.0], np.float32)
+        else np.array([SIGNALS[name].low, SIGNALS[name].high], np.float32)
         for name in INPUTS
     }
     grids = dict(

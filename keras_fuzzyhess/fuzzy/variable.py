@@ -166,7 +166,7 @@ class Variable:
         object.__setattr__(self, "terms", terms)
 
     def corners(self, term: str) -> tuple[float, float, float, float]:
-        """The corners `(a, b, c, d)` of one of its terms as a trapezoid.
+        """The corners `(a, b, c, d)` of one of its terms, see `Term.corners`.
 
         Args:
             term: Name of the term.
@@ -189,7 +189,14 @@ class Variable:
 
     @property
     def breakpoints(self) -> tuple[float, ...]:
-        """All corners of its terms and the ends of its range, ascending, each once."""
+        """All corners of its terms and the ends of its range, ascending, each once.
+
+        Example:
+
+        >>> late = Term("late", "right_shoulder", (0.2, 0.8))
+        >>> Variable("progress", 0.0, 1.0, (late,)).breakpoints
+        (0.0, 0.2, 0.8, 1.0)
+        """
         points = {self.low, self.high}
         for term in self.terms:
             points.update(term.corners(self.low, self.high))

@@ -21,6 +21,7 @@ from tests.contract.training import (
     fit,
     mean_loss,
 )
+from tests.small_training import assert_same
 
 PROBLEM = dense()
 
@@ -33,11 +34,6 @@ def set_state(model, values):
     variables = [*model.variables, *model.optimizer.variables]
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def assert_same(one, other):
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 @dataclasses.dataclass

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.probe_schedule import probe_schedule
+from keras_fuzzyhess import FuzzyHess
 from tests import networks
 from tests.contract.problems import Problem, dense
+from tests.small_training import probes_in
 
 COMPARED = 5
 """Epochs in which each step is compared: 20 steps, with five probes of both kinds."""
@@ -62,12 +62,6 @@ def minimize_step(model, batch):
 
 minimize = loop(minimize_step)
 """In eager code: the closure form, which calls the loss function again."""
-
-
-def probes_in(steps, optimizer):
-    if isinstance(optimizer, SALO):
-        return steps
-    return np.sum([probe_schedule(i, optimizer.probe_interval) for i in range(steps)])
 
 
 def count_traces(optimizer: FuzzyHess) -> Callable[[], int]:

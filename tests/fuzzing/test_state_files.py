@@ -6,56 +6,34 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_fuzzyhess import SALO, FuzzyHess
-from tests import networks
 from tests.fuzzing.budget import draws
 from tests.fuzzing.damage import damaged
-
-
-def begun(make):
-    """As after some steps, none of which need be traced."""
-    model = networks.dense()
-    model.compile(make(seed=0) if make is FuzzyHess else make(), networks.cross_entropy)
-    model.optimizer.build(model.trainable_variables)
-    rng = np.random.default_rng(0)
-    for variable in model.optimizer.variables[2:]:
-        value = rng.integers(1, 100, variable.shape)
-        variable.assign(tf.cast(value, variable.dtype))
-    return model
+from tests.small_training import OPTIMIZERS, assert_same, begun, either
 
 
 def values(variables):
     return [v.numpy() for v in variables]
 
 
-def assert_same(a, b):
-    for one, other in zip(a, b, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 @functools.cache
-def saved(make, ending):
+def saved(name, ending):
     """A model and the bytes of its file."""
-    model = begun(make)
+    model = begun(OPTIMIZERS[name]())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{ending}"
         (model.save if ending == ".keras" else model.save_weights)(path)
         return model, path.read_bytes()
 
 
-both = pytest.mark.parametrize("make", [FuzzyHess, SALO])
-
-
-@both
+@either
 @draws(few=30, many=2500)
 @given(data=st.data())
-def test_a_damaged_model_is_refused_or_as_it_was(make, data):
-    model, content = saved(make, ".keras")
+def test_a_damaged_model_is_refused_or_as_it_was(name, data):
+    model, content = saved(name, ".keras")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(data.draw(damaged(content)))
@@ -68,13 +46,13 @@ def test_a_damaged_model_is_refused_or_as_it_was(make, data):
     assert loaded.optimizer.get_config() == model.optimizer.get_config()
 
 
-@both
+@either
 @draws(few=30, many=2500)
 @given(data=st.data())
-def test_a_damaged_state_is_refused_or_as_it_was(make, data):
+def test_a_damaged_state_is_refused_or_as_it_was(name, data):
     """Of the weights beside it, Keras keeps no checksum in such a file."""
-    model, content = saved(make, ".weights.h5")
-    loaded = begun(make)
+    model, content = saved(name, ".weights.h5")
+    loaded = begun(OPTIMIZERS[name]())
     for variable in loaded.optimizer.variables:
         variable.assign(tf.zeros_like(variable.value))
     with tempfile.TemporaryDirectory() as folder:

@@ -3,10 +3,6 @@ import pytest
 from keras_fuzzyhess.fuzzy import Rule, RuleBase, Term, Variable
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than a few seconds")
-
-
 @pytest.fixture
 def parts():
     """Arguments of a small sound rule base, to be changed by a test."""
