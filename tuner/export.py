@@ -12,6 +12,7 @@ from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.plot_parts import import_pyplot
 from keras_fuzzyhess.tuner import origin, pictures
 from keras_fuzzyhess.tuner.hyper_model import FuzzyHessHyperModel
+from keras_fuzzyhess.tuner.keras_tuner_repairs import by_number
 from keras_fuzzyhess.tuner.search_space import ORIGIN, rule_base_of
 from keras_fuzzyhess.tuner.variation import PREFIX
 from keras_fuzzyhess.tuner.workloads_hyper_model import WorkloadsHyperModel
@@ -69,7 +70,7 @@ def export(tuner: keras_tuner.Tuner, directory: str | PathLike[str]) -> str:
     path.mkdir(parents=True, exist_ok=True)
     tuned = _rule_base_of(tuner, best)
     tuned.save(path / "rule_base.json")
-    everything = [tuner.oracle.trials[n] for n in sorted(tuner.oracle.trials)]
+    everything = by_number(tuner.oracle.trials)
     _write_trials(everything, path / "trials.csv")
     pictures.draw_scores(everything, tuner.oracle.objective, path / "scores.png")
     pictures.draw_dimensions(trials, tuner.oracle.objective, path / "dimensions.png")

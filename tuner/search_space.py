@@ -35,7 +35,7 @@ def rule_base(
     |---|---|---|
     | `"breakpoints"` | one for each breakpoint of the inputs, see `breakpoints` | 6 |
     | `"weights"` | one for all rules with the same finding about the loss trend | 3 |
-    | `"outputs"` | one for each peak of the gain that is not 0, one for `beta_3` | 5 |
+    | `"outputs"` | one for each peak of the gain that is not 0, one for `beta_3` | 3 |
 
     So there are 12 dimensions by default. What is not searched stays as the base has
     it. To keep a single hyperparameter fixed, register it in KerasTuner's way,
