@@ -136,6 +136,26 @@ class TPE(keras_tuner.Tuner):
 
     Raises:
         ImportError: if Optuna is not installed.
+        ValueError: if a number of trials is less than 1.
+
+    Example, with a function in place of a training:
+
+    >>> import tempfile
+    >>> class Search(TPE):
+    ...     def run_trial(self, trial, **kwargs):
+    ...         return trial.hyperparameters.get("x") ** 2
+    >>> space = keras_tuner.HyperParameters()
+    >>> x = space.Float("x", -1.0, 1.0)
+    >>> tuner = Search(
+    ...     hyperparameters=space,
+    ...     max_trials=12,
+    ...     num_initial_points=4,
+    ...     seed=0,
+    ...     directory=tempfile.mkdtemp(),
+    ... )
+    >>> tuner.search(verbose=0)
+    >>> abs(tuner.get_best_hyperparameters()[0].get("x")) < 0.1
+    True
     """
 
     def __init__(

@@ -230,6 +230,12 @@ def test_errors(tmp_path):
         hypermodel("network")
     with pytest.raises(TypeError, match="`build_fn` must be a function"):
         hypermodel(network())
+    with pytest.raises(TypeError, match="`optimizer_fn` must be a function"):
+        hypermodel(optimizer_fn="adam")
+    with pytest.raises(TypeError, match="must be a `RuleBase`"):
+        hypermodel(base=3)
+    with pytest.raises(ValueError, match="`search` must name one or more"):
+        hypermodel(search=["rules"])
     with pytest.raises(ValueError, match="optimizer must be left.*optimizer_fn"):
         hypermodel(optimizer="adam")
     with pytest.raises(ValueError, match="`score_epochs` must be an integer"):
