@@ -89,14 +89,14 @@ def test_finished_runs_are_kept_and_not_run_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("statuses, ends_with", [((0, 0), 0), ((0, -9), 1)])
 def test_a_part_that_was_killed_is_no_success(statuses, ends_with, monkeypatch):
-    class Part:
-        left = list(statuses)
+    left = list(statuses)
 
+    class Part:
         def __init__(self, command):
             assert "--part" in command
 
         def wait(self):
-            return self.left.pop(0)
+            return left.pop(0)
 
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--jobs", "2"])
     monkeypatch.setattr(benchmarks_main.subprocess, "Popen", Part)
