@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -125,6 +126,28 @@ def test_a_kill_while_the_first_backup_is_written_begins_anew(tmp_path):
     assert folder.restore(model, STEPS) == 0
     assert same_weights(model, make_model())
     assert folder.read_log() == []
+
+
+def test_a_kill_while_another_file_is_written_leaves_the_former(tmp_path, monkeypatch):
+    folder, _ = fit(tmp_path, 1)
+    write_bytes = Path.write_bytes
+
+    def killed(path, content):
+        write_bytes(path, content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", killed)
+    for write in (
+        lambda: RunFolder(tmp_path, SETTINGS),
+        lambda: folder.restore(make_model(), STEPS),
+        lambda: folder.finish({"loss": 0.5}),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    monkeypatch.undo()
+    folder = RunFolder(tmp_path, SETTINGS)
+    assert folder.restore(make_model(), STEPS) == 1
+    assert [row["epoch"] for row in folder.read_log()] == [0]
 
 
 def test_the_best_epoch_is_not_overwritten_by_a_worse_one(tmp_path):
