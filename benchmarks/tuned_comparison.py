@@ -34,6 +34,7 @@ import recipes
 
 from benchmarks import datasets
 from benchmarks.results import Results, environment
+from benchmarks.training_step import compiled_step
 
 FACTORS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
 """Learning rates that are tried, as multiples of the recipe's, and more where the best
@@ -99,16 +100,7 @@ def run(data, name, factor, seed):
     optimizer = recipes.make_optimizer(name, plan, learning_rate)
     optimizer.build(model.trainable_variables)
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    @tf.function
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = loss_fn(y, model(x, training=True))
-            scaled = optimizer.scale_loss(loss)
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(scaled, variables), variables)
-        return loss
-
+    step = compiled_step(model, optimizer, loss_fn)
     start = time.perf_counter()
     losses = [float(step(x, y)) for x, y in training.take(plan.steps)]
     seconds = time.perf_counter() - start
