@@ -16,12 +16,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 def parsed(argv=None) -> argparse.Namespace:
     from benchmarks.protocol import CONTESTANTS
+    from benchmarks.results import RECORDED
     from benchmarks.workloads import WORKLOADS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/workloads")
-    )
+    parser.add_argument("--output", type=Path, default=RECORDED)
     parser.add_argument(
         "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS)
     )
@@ -66,7 +65,9 @@ def main() -> None:
         )
         for part in range(arguments.jobs)
     ]
-    sys.exit(max(part.wait() for part in parts))
+    # That of a part which was killed is negative.
+    statuses = [part.wait() for part in parts]
+    sys.exit(int(any(statuses)))
 
 
 if __name__ == "__main__":

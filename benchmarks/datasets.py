@@ -15,29 +15,36 @@ class MissingData(Exception):
     """Says which package brings the data."""
 
 
-def _idx(name: str, offset: int) -> np.ndarray:
-    with gzip.open(FASHION / name) as file:
-        return np.frombuffer(file.read(), np.uint8, offset=offset)
-
-
 @functools.cache
-def fashion_mnist() -> Data:
-    """60,000 images of clothes as vectors of 784 numbers in [0, 1], 10 classes."""
+def fashion_mnist_bytes() -> Data:
+    """60,000 and 10,000 images of clothes, 28 x 28 bytes, and their classes, 0 to 9."""
     if not FASHION.exists():
         raise MissingData(
             f"Fashion-MNIST must be in {FASHION}: install Debian's package "
             "dataset-fashion-mnist (`apt-get install dataset-fashion-mnist`)."
         )
-    images = [
-        _idx(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 784).astype("float32")
-        / 255
-        for part in ("train", "t10k")
-    ]
-    labels = [
-        _idx(f"{part}-labels-idx1-ubyte.gz", 8).astype("int32")
-        for part in ("train", "t10k")
-    ]
-    return Data(images[0], labels[0], images[1], labels[1])
+
+    def read(name: str, offset: int) -> np.ndarray:
+        with gzip.open(FASHION / name) as file:
+            return np.frombuffer(file.read(), np.uint8, offset=offset)
+
+    images, labels = (
+        [read(f"{part}-{kind}-ubyte.gz", offset) for part in ("train", "t10k")]
+        for kind, offset in (("images-idx3", 16), ("labels-idx1", 8))
+    )
+    x, x_held_back = (a.reshape(-1, 28, 28) for a in images)
+    return Data(x, labels[0], x_held_back, labels[1])
+
+
+@functools.cache
+def fashion_mnist() -> Data:
+    """60,000 images of clothes as vectors of 784 numbers in [0, 1], 10 classes."""
+    data = fashion_mnist_bytes()
+    x, x_held_back = (
+        a.reshape(-1, 784).astype("float32") / 255 for a in (data.x, data.x_held_back)
+    )
+    y, y_held_back = (a.astype("int32") for a in (data.y, data.y_held_back))
+    return Data(x, y, x_held_back, y_held_back)
 
 
 def _halve(images: np.ndarray) -> np.ndarray:

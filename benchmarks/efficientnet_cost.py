@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,6 +26,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks.training_step import compiled_step
 
 OPTIMIZERS = {
     "Adam": keras.optimizers.Adam,
@@ -47,15 +51,7 @@ def measure(name, arguments):
     optimizer = OPTIMIZERS[name]()
     optimizer.build(model.trainable_variables)
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    @tf.function(jit_compile=arguments.jit_compile)
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = optimizer.scale_loss(loss_fn(y, model(x, training=True)))
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
-
+    step = compiled_step(model, optimizer, loss_fn, arguments.jit_compile)
     rng = np.random.default_rng(0)
     batch_shape = (arguments.batch_size, *shape)
     x = tf.constant(rng.uniform(0, 255, batch_shape).astype("float32"))
@@ -63,7 +59,7 @@ def measure(name, arguments):
     start = time.perf_counter()
     step(x, y).numpy()
     first = time.perf_counter() - start
-    # Steps 1, 2, 4 and 7 take additional probes; the intervals begin after them.
+    # An additional probe is among the first ten.
     for _ in range(9):
         step(x, y)
     start = time.perf_counter()

@@ -4,6 +4,7 @@ Every learning rate and schedule of a contestant is tried with the seed 0. The p
 the lowest final training loss, for each schedule, is run with the other seeds.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 
@@ -42,60 +43,37 @@ def measure(
     say: Callable[[str], None] = print,
 ) -> None:
     """Runs what is missing of a contestant on a workload."""
-    plan = CONTESTANTS[contestant]
-    training = _Lazy(workload, plan)
+    plan, spec = CONTESTANTS[contestant], WORKLOADS[workload]
+    # Made for the first run that is missing, for it loads the data.
+    training = functools.cache(lambda: Training(spec, plan.make))
+    overtime = OVERTIME if contestant in OURS else 1.0
+
+    def run(schedule: str, learning_rate: float, seed: int) -> None:
+        record: dict = {
+            "workload": workload,
+            "contestant": contestant,
+            "schedule": schedule,
+            "learning_rate": learning_rate,
+            "seed": seed,
+        }
+        if key_of(record) in results.runs:
+            return
+        record |= training().run(
+            learning_rate, schedule, seed, spec.gradients, overtime
+        )
+        results.add(record | environment())
+        say(
+            f"{workload} {contestant} {schedule} {learning_rate:.3g} seed {seed}: "
+            f"{final_loss(record):.4g}"
+        )
+
     for schedule in plan.schedules:
         for learning_rate in plan.learning_rates:
-            _run(training, contestant, schedule, learning_rate, 0, results, say)
-        records = [
+            run(schedule, learning_rate, 0)
+        tried = [
             r for r in results.of(workload, contestant) if r["schedule"] == schedule
         ]
-        best = best_setting(records)
-        if best is None:
-            continue
-        for seed in range(1, min(seeds, SEEDS.get(contestant, seeds))):
-            _run(
-                training,
-                contestant,
-                schedule,
-                best["learning_rate"],
-                seed,
-                results,
-                say,
-            )
-
-
-class _Lazy:
-    """A `Training` that is made when it is first needed."""
-
-    def __init__(self, workload: str, plan: Contestant) -> None:
-        self.workload = WORKLOADS[workload]
-        self.plan = plan
-        self._training: Training | None = None
-
-    def __call__(self) -> Training:
-        if self._training is None:
-            self._training = Training(self.workload, self.plan.make)
-        return self._training
-
-
-def _run(training, contestant, schedule, learning_rate, seed, results, say) -> None:
-    workload = training.workload
-    record = {
-        "workload": workload.name,
-        "contestant": contestant,
-        "schedule": schedule,
-        "learning_rate": learning_rate,
-        "seed": seed,
-    }
-    if key_of(record) in results.runs:
-        return
-    overtime = OVERTIME if contestant in OURS else 1.0
-    record |= training().run(
-        learning_rate, schedule, seed, workload.gradients, overtime
-    )
-    results.add(record | environment())
-    say(
-        f"{workload.name} {contestant} {schedule} {learning_rate:.3g} seed {seed}: "
-        f"{final_loss(record):.4g}"
-    )
+        best = best_setting(tried)
+        if best is not None:
+            for seed in range(1, min(seeds, SEEDS.get(contestant, seeds))):
+                run(schedule, best["learning_rate"], seed)

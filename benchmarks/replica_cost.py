@@ -58,24 +58,31 @@ def summed(graph):
     ]
 
 
-def branches(graph):
-    """The graphs of the two branches of the first `tf.cond` in a graph, or None."""
-    conditionals = [
-        op for op in graph.get_operations() if op.type in ("If", "StatelessIf")
-    ]
-    return get_func_graphs(conditionals[0]) if conditionals else (None, None)
+def summing_branches(graph):
+    """The two branches of the `tf.cond` of a graph in which something is summed.
+
+    There are others in which nothing is, such as those around the random signs.
+    """
+    for op in graph.get_operations():
+        if op.type in ("If", "StatelessIf"):
+            pair = get_func_graphs(op)
+            if any(summed(branch) or summing_branches(branch) for branch in pair):
+                return pair
+    return None
 
 
 def kinds_of_step(graph):
     """Name of the kind of step -> sizes of its all-reduces, and its share of steps."""
     always = summed(graph)
-    probe, _ = branches(graph)
+    probe = summing_branches(graph)
     if probe is None:
         return {"every step": (always, 1.0)}
+    probe, _ = probe
     in_probe = always + summed(probe)
-    curvature, loss = (summed(branch) for branch in branches(probe))
-    if not curvature:  # SALO probes in every step, and the branches hold no sum
+    kinds = summing_branches(probe)
+    if kinds is None:  # SALO probes in every step, and there is one kind
         return {"every step": (in_probe, 1.0)}
+    curvature, loss = map(summed, kinds)
     return {
         "plain step": (always, 1 - 2 / INTERVAL),
         "curvature probe": (in_probe + curvature, 1 / INTERVAL),

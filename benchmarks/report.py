@@ -11,11 +11,8 @@ import numpy as np
 from benchmarks import analysis
 from benchmarks.ablations import ABLATIONS
 from benchmarks.contestants import BASELINES, OURS, PEERS
-from benchmarks.results import Results
+from benchmarks.results import RECORDED, Results
 from benchmarks.workloads import WORKLOADS
-
-RESULTS = Path(__file__).parent / "results" / "workloads"
-"""Where the recorded results are."""
 
 NOISE = 0.03
 """Differences of medians over workloads that two seeds do not tell from nothing."""
@@ -53,8 +50,8 @@ def target_table(results: Results) -> str:
         changes = []
         for other in ("fuzzyhess/4", "fuzzyhess*4"):
             changed = analysis.tuned(results, name, other)
-            ratio = np.nan if changed is None else np.mean(changed.losses)
-            changes.append(f"{100 * (ratio / np.mean(ours.losses) - 1):+.0f} %")
+            loss = np.nan if changed is None else np.mean(changed.losses)
+            changes.append(f"{100 * (loss / np.mean(ours.losses) - 1):+.0f} %")
         held_back = [
             spread(t.held_back if t.accuracies is None else t.accuracies, 3)
             for t in (best, ours)
@@ -169,7 +166,7 @@ def draw(results: Results, folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, default=RECORDED)
     parser.add_argument("--pictures", type=Path, default=Path("docs/images"))
     arguments = parser.parse_args()
     results = Results(arguments.output)

@@ -3,11 +3,14 @@
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+RECORDED = Path(__file__).parent / "results" / "workloads"
+"""Where the recorded results are."""
 
 Key = tuple[str, str, str, float, int]
 """Workload, contestant, schedule, learning rate, seed."""
@@ -30,12 +33,19 @@ class Results:
     Args:
         folder: Is made if it is not there.
         part: Name of the file that this process adds to.
+        key_of: Callable that maps a run to what tells it from all others.
     """
 
-    def __init__(self, folder: Path, part: str = "runs") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        part: str = "runs",
+        key_of: Callable[[dict], tuple] = key_of,
+    ) -> None:
         self.folder = folder
         self._path = folder / f"{part}.jsonl"
-        self.runs: dict[Key, dict] = {}
+        self._key_of = key_of
+        self.runs: dict[tuple, dict] = {}
         for path in sorted(folder.glob("*.jsonl")):
             for line in path.read_text().splitlines():
                 record = json.loads(line)
@@ -46,7 +56,7 @@ class Results:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
             file.write(json.dumps(_rounded(record)) + "\n")
-        self.runs[key_of(record)] = record
+        self.runs[self._key_of(record)] = record
 
     def of(self, workload: str, contestant: str) -> Iterator[dict]:
         """All runs of a contestant on a workload."""

@@ -2,8 +2,8 @@
 
 Each round times a block of steps of every optimizer, in turn; the figure is the median
 over rounds of the ratio within a round, so that a machine that slows down for a while
-does not favour one of them. All have taken their first steps, whose probes are more
-frequent, but no more than a few hundred: later, probes of FuzzyHess become rarer still.
+does not favour one of them. All have taken their first 50 steps, among them an
+additional probe; later than here, probes of FuzzyHess become rarer.
 
     python benchmarks/step_cost.py [--rounds 15] [--jit-compile] [--sizes small …]
 """
@@ -24,8 +24,11 @@ import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import quickstart
+
+from benchmarks.training_step import compiled_step
 
 STEPS = 50  # a multiple of every probe interval
 
@@ -73,20 +76,11 @@ SIZES = {
 }
 
 
-def compiled_step(build, optimizer, jit_compile):
-    """A training step, not traced yet."""
+def new_step(size, optimizer, jit_compile):
+    """A training step of a new network, not traced yet."""
     keras.utils.set_random_seed(0)
-    model = build()
     loss_fn = keras.losses.SparseCategoricalCrossentropy()
-
-    @tf.function(jit_compile=jit_compile)
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = optimizer.scale_loss(loss_fn(y, model(x, training=True)))
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-
-    return step
+    return compiled_step(SIZES[size](), optimizer, loss_fn, jit_compile)
 
 
 def timed(step, batch, steps):
@@ -103,7 +97,7 @@ def measure(size, rounds, jit_compile):
     batch = [tf.constant(a[: quickstart.BATCH_SIZE]) for a in (x, y)]
     steps, first, seconds = {}, {}, {name: [] for name in OPTIMIZERS}
     for name, make in OPTIMIZERS.items():
-        steps[name] = compiled_step(SIZES[size], make(), jit_compile)
+        steps[name] = new_step(size, make(), jit_compile)
         first[name] = timed(steps[name], batch, 1)
         timed(steps[name], batch, STEPS - 1)
     for _ in range(rounds):

@@ -12,11 +12,8 @@ to run.
 """
 
 import argparse
-import gzip
-import json
 import math
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -29,43 +26,37 @@ import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import imagenet_data
 import networks
 import recipes
+
+from benchmarks import datasets
+from benchmarks.results import Results, environment
+from benchmarks.training_step import compiled_step
 
 FACTORS = (1 / 9, 1 / 3, 1.0, 3.0, 9.0)
 """Learning rates that are tried, as multiples of the recipe's, and more where the best
 lies at an end."""
 
 SEEDS = (0, 1, 2)
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
 def fashion_mnist(batch_size, seed):
     """Endless minibatches and the held-back images."""
-    if not FASHION.exists():
-        sys.exit(
-            f"Fashion-MNIST must be in {FASHION}. Install Debian's package "
-            "dataset-fashion-mnist, or leave it out with --data mini."
-        )
-
-    def read(name, offset):
-        with gzip.open(FASHION / name) as file:
-            return np.frombuffer(file.read(), np.uint8, offset=offset)
-
-    def images(name):
-        return read(name, 16).reshape(-1, 28, 28, 1).astype("float32")
-
-    x, y = images("train-images-idx3-ubyte.gz"), read("train-labels-idx1-ubyte.gz", 8)
-    training = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=seed)
-    held_back = (
-        images("t10k-images-idx3-ubyte.gz"),
-        read("t10k-labels-idx1-ubyte.gz", 8),
+    try:
+        data = datasets.fashion_mnist_bytes()
+    except datasets.MissingData as error:
+        sys.exit(f"{error} Or leave it out with --data mini.")
+    x, x_held_back = (
+        a[..., np.newaxis].astype("float32") for a in (data.x, data.x_held_back)
     )
+    training = tf.data.Dataset.from_tensor_slices((x, data.y))
+    held_back = tf.data.Dataset.from_tensor_slices((x_held_back, data.y_held_back))
     return (
-        training.repeat().batch(batch_size),
-        tf.data.Dataset.from_tensor_slices(held_back).batch(1000),
+        training.shuffle(len(x), seed=seed).repeat().batch(batch_size),
+        held_back.batch(1000),
     )
 
 
@@ -109,16 +100,7 @@ def run(data, name, factor, seed):
     optimizer = recipes.make_optimizer(name, plan, learning_rate)
     optimizer.build(model.trainable_variables)
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-    @tf.function
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = loss_fn(y, model(x, training=True))
-            scaled = optimizer.scale_loss(loss)
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(scaled, variables), variables)
-        return loss
-
+    step = compiled_step(model, optimizer, loss_fn)
     start = time.perf_counter()
     losses = [float(step(x, y)) for x, y in training.take(plan.steps)]
     seconds = time.perf_counter() - start
@@ -129,47 +111,34 @@ def run(data, name, factor, seed):
     if isinstance(optimizer, FuzzyHess | SALO):
         probes = optimizer.diagnostics["probes"]
     return {
-        "data": data,
-        "optimizer": name,
-        "factor": factor,
         "learning_rate": learning_rate,
-        "seed": seed,
         "training_loss": float(np.mean(losses[-plan.steps // 10 :])),
         "validation_loss": validation_loss,
         "validation_accuracy": accuracy,
         "gradient_evaluations": plan.steps + probes,
         "seconds": seconds,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": f"tensorflow {tf.__version__}, keras {keras.__version__}",
     }
 
 
-class Results:
-    """Runs as JSON lines; one that is there already is not run again."""
+def key_of(record):
+    """What tells a run from all others."""
+    factor = float(f"{record['factor']:.4g}")
+    return record["data"], record["optimizer"], factor, record["seed"]
 
-    def __init__(self, path):
-        self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.runs = {self.key(**record): record for record in map(json.loads, lines)}
 
-    @staticmethod
-    def key(data, optimizer, factor, seed, **_):
-        return data, optimizer, round(factor, 6), seed
-
-    def get(self, data, optimizer, factor, seed):
-        key = self.key(data, optimizer, factor, seed)
-        if key not in self.runs:
-            record = run(data, optimizer, factor, seed)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-            self.runs[key] = record
-            print(
-                f"{data} {optimizer} {record['learning_rate']:.4g} seed {seed}: "
-                f"{record['training_loss']:.4f}",
-                flush=True,
-            )
-        return self.runs[key]
+def run_once(results, data, optimizer, factor, seed):
+    """The run, from the results if it is there already."""
+    setting = {"data": data, "optimizer": optimizer, "factor": factor, "seed": seed}
+    key = key_of(setting)
+    if key not in results.runs:
+        record = run(data, optimizer, factor, seed)
+        results.add(setting | record | environment())
+        print(
+            f"{data} {optimizer} {record['learning_rate']:.4g} seed {seed}: "
+            f"{record['training_loss']:.4f}",
+            flush=True,
+        )
+    return results.runs[key]
 
 
 def chosen_factor(results, data, optimizer):
@@ -182,7 +151,7 @@ def chosen_factor(results, data, optimizer):
     factors = list(FACTORS)
     while True:
         losses = {
-            factor: results.get(data, optimizer, factor, 0)["training_loss"]
+            factor: run_once(results, data, optimizer, factor, 0)["training_loss"]
             for factor in factors
         }
         best = min(losses, key=lambda f: np.nan_to_num(losses[f], nan=np.inf))
@@ -200,7 +169,7 @@ def print_table(results, data):
     print("|---|---|---|---|---|")
     for optimizer in recipes.OPTIMIZERS:
         factor = chosen_factor(results, data, optimizer)
-        runs = [results.get(data, optimizer, factor, seed) for seed in SEEDS]
+        runs = [run_once(results, data, optimizer, factor, seed) for seed in SEEDS]
         cells = []
         for name in ("training_loss", "validation_loss", "validation_accuracy"):
             values = [record[name] for record in runs]
@@ -217,12 +186,12 @@ def main():
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
-    results = Results(arguments.output / "tuned_comparison.jsonl")
+    results = Results(arguments.output, "tuned_comparison", key_of)
     for data in arguments.data:  # all runs first, for they print lines of their own
         for optimizer in recipes.OPTIMIZERS:
             factor = chosen_factor(results, data, optimizer)
             for seed in SEEDS:
-                results.get(data, optimizer, factor, seed)
+                run_once(results, data, optimizer, factor, seed)
     for data in arguments.data:
         print_table(results, data)
 

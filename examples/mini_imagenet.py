@@ -15,7 +15,6 @@ are there too, as empty folders.
 """
 
 import io
-import os
 import tarfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 import tensorflow_datasets as tfds
+from atomic_write import write_atomically
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -116,10 +116,10 @@ def make_archives(folder: Path) -> None:
         )
         for number in numbers[name]:
             validation[number] = square(right, rng)
-    write(folder / TRAIN_TAR, archive(train))
+    write_atomically(folder / TRAIN_TAR, archive(train))
     everyone = range(1, max(validation) + 1)
     members = {validation_name(n): validation.get(n) for n in everyone}
-    write(folder / VALIDATION_TAR, archive(members))
+    write_atomically(folder / VALIDATION_TAR, archive(members))
 
 
 def validation_name(number: int) -> str:
@@ -139,10 +139,3 @@ def archive(members: Mapping[str, bytes | None]) -> bytes:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
-
-
-def write(path: Path, content: bytes) -> None:
-    """Whole or not at all, so that a killed run leaves no half archive."""
-    temporary = path.with_suffix(".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

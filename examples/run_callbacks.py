@@ -57,6 +57,22 @@ class SeedsOfEpoch(keras.callbacks.Callback):
             state.assign(np.array([draw[0], 0], state.dtype))
 
 
+class ValidatedCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Saves the weights that were validated: the averages, where there are some.
+
+    At the end of an epoch `SwapEMAWeights` has put the weights themselves back, with
+    which the training goes on.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        variables = self.model.trainable_variables
+        weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        self.model.optimizer.finalize_variable_values(variables)
+        super().on_epoch_end(epoch, logs)
+        for variable, weight in zip(variables, weights, strict=True):
+            variable.assign(weight)
+
+
 def make_callbacks(
     folder: RunFolder, optimizer: keras.optimizers.Optimizer, seed: int, images: int
 ) -> list[keras.callbacks.Callback]:
@@ -82,7 +98,7 @@ def make_callbacks(
         *monitors,
         keras.callbacks.CSVLogger(folder.log, append=bool(log)),
         keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),
-        keras.callbacks.ModelCheckpoint(
+        ValidatedCheckpoint(
             folder.best,
             monitor=QUALITY,
             mode="max",

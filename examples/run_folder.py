@@ -1,12 +1,14 @@
 """The folder of a run: its settings, its log and the backup that it goes on from."""
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import keras
+from atomic_write import write_atomically
 from user_error import UserError
 
 # The names that `keras.callbacks.BackupAndRestore` uses.
@@ -54,7 +56,7 @@ class RunFolder:
                     "again, or choose another --output."
                 )
         path.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(settings, indent=2))
+        write_json(record, settings)
 
     def restore(self, model: keras.Model, steps: int) -> int:
         """Loads the backup, if there is one.
@@ -83,8 +85,7 @@ class RunFolder:
             epochs = (
                 int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // steps
             )
-            metadata = {"epoch": epochs, "batch": 0}
-            (self.backup / METADATA).write_text(json.dumps(metadata))
+            write_json(self.backup / METADATA, {"epoch": epochs, "batch": 0})
             self._forget_epochs_from(epochs)
             return epochs
         shutil.rmtree(self.backup, ignore_errors=True)
@@ -97,10 +98,11 @@ class RunFolder:
             reader = csv.DictReader(file)
             names = list(reader.fieldnames or [])
             rows = [row for row in reader if int(row["epoch"]) < epoch]
-        with self.log.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
+        kept = io.StringIO(newline="")
+        writer = csv.DictWriter(kept, names)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.log, kept.getvalue().encode())
 
     def read_log(self) -> list[dict[str, float]]:
         """A dict an epoch, of all epochs since the run began."""
@@ -114,8 +116,12 @@ class RunFolder:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes the result; only then is the backup no longer needed."""
-        self.result.write_text(json.dumps(result, indent=2))
+        write_json(self.result, result)
         self.forget_backup()
 
     def forget_backup(self) -> None:
         shutil.rmtree(self.backup, ignore_errors=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(content, indent=2).encode())

@@ -87,7 +87,7 @@ def test_only_the_replay_imports_the_internals_of_tensorflow():
 OUTSIDE = [
     path
     for folder in (TUNER, ROOT / "examples", ROOT / "benchmarks")
-    for path in sorted(folder.glob("*.py"))
+    for path in sorted(folder.rglob("*.py"))
 ]
 
 

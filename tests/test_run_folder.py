@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ STEPS = 4
 SETTINGS = {"optimizer": "sgd", "batch_size": 8}
 
 
-def make_model():
+def make_model(**arguments):
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -25,7 +26,7 @@ def make_model():
         ]
     )
     model.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.optimizers.SGD(0.1, momentum=0.9, **arguments),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=False,
@@ -34,13 +35,18 @@ def make_model():
     return model
 
 
-def fit(path, epochs, verbose=0):
+def data():
+    x = np.random.default_rng(0).normal(size=(8 * STEPS, 3)).astype("float32")
+    return x, (x[:, 0] > 0).astype("int32")
+
+
+def fit(path, epochs, verbose=0, without=(), **arguments):
     """Trains up to `epochs`, on from a backup; leaves it as a kill would."""
     folder = RunFolder(path, SETTINGS)
-    model = make_model()
+    model = make_model(**arguments)
     folder.restore(model, STEPS)
-    x = np.random.default_rng(0).normal(size=(8 * STEPS, 3)).astype("float32")
-    y = (x[:, 0] > 0).astype("int32")
+    x, y = data()
+    callbacks = make_callbacks(folder, model.optimizer, 0, len(x))
     model.fit(
         x,
         y,
@@ -49,7 +55,7 @@ def fit(path, epochs, verbose=0):
         shuffle=False,
         validation_data=(x, y),
         verbose=verbose,
-        callbacks=make_callbacks(folder, model.optimizer, 0, len(x)),
+        callbacks=[c for c in callbacks if not isinstance(c, without)],
     )
     return folder, model
 
@@ -127,11 +133,47 @@ def test_a_kill_while_the_first_backup_is_written_begins_anew(tmp_path):
     assert folder.read_log() == []
 
 
+def test_a_kill_while_another_file_is_written_leaves_the_former(tmp_path, monkeypatch):
+    folder, _ = fit(tmp_path, 1)
+    write_bytes = Path.write_bytes
+
+    def killed(path, content):
+        write_bytes(path, content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", killed)
+    for write in (
+        lambda: RunFolder(tmp_path, SETTINGS),
+        lambda: folder.restore(make_model(), STEPS),
+        lambda: folder.finish({"loss": 0.5}),
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    monkeypatch.undo()
+    folder = RunFolder(tmp_path, SETTINGS)
+    assert folder.restore(make_model(), STEPS) == 1
+    assert [row["epoch"] for row in folder.read_log()] == [0]
+
+
 def test_the_best_epoch_is_not_overwritten_by_a_worse_one(tmp_path):
     folder, model = fit(tmp_path, 1)
     best = max(row["val_accuracy"] for row in folder.read_log())
     checkpoint = make_callbacks(folder, model.optimizer, 0, 1)[-2]
     assert checkpoint.best == best
+
+
+def test_the_best_epoch_has_the_weights_that_were_validated(tmp_path):
+    """The averages, where the optimizer keeps them; and training goes on without."""
+    ema = {"use_ema": True, "ema_momentum": 0.8}
+    folder, model = fit(tmp_path / "with", 3, **ema)
+    best = keras.saving.load_model(folder.best)
+    row = max(folder.read_log(), key=lambda row: row["val_accuracy"])
+    loss, accuracy = best.evaluate(*data(), verbose=0)
+    assert loss == pytest.approx(row["val_loss"], rel=1e-5)
+    assert accuracy == pytest.approx(row["val_accuracy"])
+    checkpoint = keras.callbacks.ModelCheckpoint
+    _, undisturbed = fit(tmp_path / "without", 3, without=checkpoint, **ema)
+    assert same_weights(model, undisturbed)
 
 
 def test_an_interrupted_run_keeps_its_settings(tmp_path):

@@ -1,30 +1,20 @@
 """The examples that tune rules run to the end."""
 
 import sys
-from pathlib import Path
 
 import keras
+import learn_rules
 import numpy as np
 import pytest
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-@pytest.fixture
-def examples(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        ["example", "--trials", "2", "--seeds", "1", "--output", str(tmp_path)],
-    )
+import tune_rules
 
 
 @pytest.mark.slow
-def test_tune_rules(examples, tmp_path, capsys):
-    import tune_rules
-
-    sys.argv += ["--epochs", "1"]
+def test_tune_rules(monkeypatch, tmp_path, capsys):
+    arguments = ["--trials", "2", "--seeds", "1", "--epochs", "1"]
+    monkeypatch.setattr(
+        sys, "argv", ["tune_rules.py", *arguments, "--output", str(tmp_path)]
+    )
     tune_rules.main()
     printed = capsys.readouterr().out
     assert "2 completed of 2 trials" in printed
@@ -35,9 +25,7 @@ def test_tune_rules(examples, tmp_path, capsys):
     assert (tmp_path / "rule_base.json").exists()
 
 
-def test_workloads_to_learn_from_fit_their_data(examples):
-    import learn_rules
-
+def test_workloads_to_learn_from_fit_their_data():
     for workload in learn_rules.search_workloads():
         model = workload.build_fn()
         model.compile("sgd", workload.loss)

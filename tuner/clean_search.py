@@ -40,13 +40,20 @@ def clean_search(
         RuntimeError: if trials failed in a row. All finished trials are then saved, and
             the same script, run again when the cause is mended, goes on.
 
-    Example:
+    Example, with a function in place of a training:
 
-    ```python
-    tuner = keras_tuner.RandomSearch(hypermodel, objective="val_loss", max_trials=10)
-    if clean_search(tuner, x, y, validation_data=validation, epochs=3):
-        print(tuner.get_best_hyperparameters()[0].values)
-    ```
+    >>> import tempfile
+    >>> class Search(keras_tuner.RandomSearch):
+    ...     def run_trial(self, trial, **kwargs):
+    ...         return trial.hyperparameters.get("x") ** 2
+    >>> space = keras_tuner.HyperParameters()
+    >>> x = space.Float("x", -1.0, 1.0)
+    >>> tuner = Search(
+    ...     hyperparameters=space, max_trials=3, seed=0, directory=tempfile.mkdtemp()
+    ... )
+    >>> if clean_search(tuner, verbose=0):
+    ...     len(tuner.oracle.trials)
+    3
     """
     oracle = tuner.oracle
     if not isinstance(oracle, keras_tuner.Oracle):  # a worker's asks the chief's

@@ -11,10 +11,10 @@ import keras_tuner
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.plot_parts import import_pyplot
 from keras_fuzzyhess.tuner import origin, pictures
-from keras_fuzzyhess.tuner.hyper_model import FuzzyHessHyperModel
+from keras_fuzzyhess.tuner.keras_tuner_repairs import by_number
+from keras_fuzzyhess.tuner.rule_base_hyper_model import RuleBaseHyperModel
 from keras_fuzzyhess.tuner.search_space import ORIGIN, rule_base_of
 from keras_fuzzyhess.tuner.variation import PREFIX
-from keras_fuzzyhess.tuner.workloads_hyper_model import WorkloadsHyperModel
 
 
 def best_rule_base(tuner: keras_tuner.Tuner) -> RuleBase:
@@ -34,6 +34,22 @@ def best_rule_base(tuner: keras_tuner.Tuner) -> RuleBase:
     Raises:
         ValueError: if no trial has been completed, if the search was not over a rule
             base, or if it was over another one than the tuner's hypermodel has by now.
+
+    Example, with a function in place of a training:
+
+    >>> import tempfile
+    >>> from keras_fuzzyhess.tuner import rule_base
+    >>> class Search(keras_tuner.RandomSearch):
+    ...     def run_trial(self, trial, **kwargs):
+    ...         return trial.hyperparameters.get("rule_base/weight/flat")
+    >>> space = keras_tuner.HyperParameters()
+    >>> base = rule_base(space, search="weights")
+    >>> tuner = Search(
+    ...     hyperparameters=space, max_trials=3, seed=0, directory=tempfile.mkdtemp()
+    ... )
+    >>> tuner.search(verbose=0)
+    >>> best_rule_base(tuner).rules[3].weight < base.rules[3].weight == 1.0
+    True
     """
     return _rule_base_of(tuner, _completed(tuner)[0])
 
@@ -61,6 +77,22 @@ def export(tuner: keras_tuner.Tuner, directory: str | PathLike[str]) -> str:
     Raises:
         ValueError: as `best_rule_base`.
         ImportError: if matplotlib is not installed.
+
+    Example, with a function in place of a training:
+
+    >>> import tempfile
+    >>> from keras_fuzzyhess.tuner import rule_base
+    >>> class Search(keras_tuner.RandomSearch):
+    ...     def run_trial(self, trial, **kwargs):
+    ...         return trial.hyperparameters.get("rule_base/weight/flat")
+    >>> space = keras_tuner.HyperParameters()
+    >>> base = rule_base(space, search="weights")
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> tuner = Search(hyperparameters=space, max_trials=3, seed=0, directory=folder)
+    >>> tuner.search(verbose=0)
+    >>> line = export(tuner, folder / "result")
+    >>> RuleBase.load(folder / "result" / "rule_base.json") == best_rule_base(tuner)
+    True
     """
     import_pyplot()
     trials = _completed(tuner)
@@ -69,7 +101,7 @@ def export(tuner: keras_tuner.Tuner, directory: str | PathLike[str]) -> str:
     path.mkdir(parents=True, exist_ok=True)
     tuned = _rule_base_of(tuner, best)
     tuned.save(path / "rule_base.json")
-    everything = [tuner.oracle.trials[n] for n in sorted(tuner.oracle.trials)]
+    everything = by_number(tuner.oracle.trials)
     _write_trials(everything, path / "trials.csv")
     pictures.draw_scores(everything, tuner.oracle.objective, path / "scores.png")
     pictures.draw_dimensions(trials, tuner.oracle.objective, path / "dimensions.png")
@@ -84,7 +116,7 @@ def export(tuner: keras_tuner.Tuner, directory: str | PathLike[str]) -> str:
 
 def _rule_base_of(tuner: keras_tuner.Tuner, trial: Any) -> RuleBase:
     hp = trial.hyperparameters
-    if isinstance(tuner.hypermodel, FuzzyHessHyperModel | WorkloadsHyperModel):
+    if isinstance(tuner.hypermodel, RuleBaseHyperModel):
         # Raises if a finished search is read with another space than it was made in.
         return tuner.hypermodel.rule_base(hp.copy())
     return rule_base_of(hp)

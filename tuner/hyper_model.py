@@ -14,10 +14,14 @@ from keras_fuzzyhess.arguments import check_integer
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.tuner import trial_score
 from keras_fuzzyhess.tuner.report import describe
-from keras_fuzzyhess.tuner.search_space import GROUPS, rule_base
+from keras_fuzzyhess.tuner.rule_base_hyper_model import (
+    RuleBaseHyperModel,
+    check_function,
+)
+from keras_fuzzyhess.tuner.search_space import GROUPS
 
 
-class FuzzyHessHyperModel(keras_tuner.HyperModel):
+class FuzzyHessHyperModel(RuleBaseHyperModel):
     """Compiles a model with `FuzzyHess` and the rule base of the trial.
 
     Every trial begins with the same seed, so that trials differ by their rules only
@@ -30,7 +34,8 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
 
     **Divergence.** A run whose scored metrics are not all finite, or whose loss ends
     above that of an untrained model, is scored as an untrained model. That is finite,
-    so that the search goes on and a Bayesian oracle learns to keep away.
+    so that the search goes on and a Bayesian oracle learns to keep away. (An untrained
+    model is evaluated only where the loss has ended above that of the first minibatch.)
 
     Args:
         build_fn: Function that takes a `keras_tuner.HyperParameters` and returns a
@@ -50,10 +55,11 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
             so on. Each trial gets copies.
 
     Raises:
-        TypeError: if `build_fn` or `optimizer_fn` cannot be called; while searching, if
-            `build_fn` returns no Keras model.
-        ValueError: if `optimizer` is among the arguments; while searching, if the
-            model is compiled already, or not built under Hyperband.
+        TypeError: if `base` is no rule base, or if `build_fn` or `optimizer_fn` cannot
+            be called; while searching, if `build_fn` returns no Keras model.
+        ValueError: if `search` names no group or an unknown one, if `score_epochs` or
+            `seed` is out of its range, or if `optimizer` is among the arguments; while
+            searching, if the model is compiled already, or not built under Hyperband.
 
     Example:
 
@@ -75,9 +81,7 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
         seed: int | None = 0,
         **compile_arguments: Any,
     ):
-        for name, value in (("build_fn", build_fn), ("optimizer_fn", optimizer_fn)):
-            if not callable(value) or isinstance(value, keras.Model):
-                raise TypeError(f"`{name}` must be a function. Received: {value!r}")
+        check_function("build_fn", build_fn)
         if "optimizer" in compile_arguments:
             raise ValueError(
                 "The optimizer must be left to `FuzzyHessHyperModel`, which makes one "
@@ -88,20 +92,13 @@ class FuzzyHessHyperModel(keras_tuner.HyperModel):
         check_integer("score_epochs", score_epochs, 1)
         if seed is not None:
             check_integer("seed", seed, 0, " or None")
-        super().__init__()
+        super().__init__(base, search, optimizer_fn)
         self.build_fn = build_fn
-        self.base = base
-        self.search = tuple(search) if not isinstance(search, str) else (search,)
-        self.optimizer_fn = optimizer_fn
         self.score_epochs = score_epochs
         self.seed = seed
         self.compile_arguments = compile_arguments
         self._hp: keras_tuner.HyperParameters | None = None
         self._execution = 0
-
-    def rule_base(self, hp: keras_tuner.HyperParameters) -> RuleBase:
-        """The rule base of a trial."""
-        return rule_base(hp, self.base, self.search)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """A compiled model with its optimizer built."""

@@ -17,12 +17,14 @@ space can reach them; so they are mended there, once, here:
   trial that counts and is never run. Such a trial is begun anew when the search is
   resumed.
 
-The other traps of KerasTuner are worked around where they arise: `origin` (a changed
-space on resume), `stick_breaking` (order of breakpoints), `hyper_model` (diverged runs,
-the best epoch, Hyperband's lost optimizer state), `clean_search` (failures in a row).
+The other traps of KerasTuner are worked around where they arise: `by_number` (names of
+trials), `origin` (a changed space on resume), `stick_breaking` (order of breakpoints),
+`hyper_model` (diverged runs, the best epoch, Hyperband's lost optimizer state),
+`clean_search` (failures in a row).
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
@@ -121,6 +123,26 @@ def _replacing(save_json: Any) -> Any:
         return text
 
     return save_json_whole
+
+
+def by_number(trials: Mapping[str, Any]) -> list[Any]:
+    """Trials in the order in which they began.
+
+    KerasTuner pads a number to the width of `max_trials`, so that names are no longer
+    in order as text when it is raised, and reads a directory in any order.
+
+    Args:
+        trials: `keras_tuner.Oracle.trials`, by their names.
+
+    Returns:
+        List of the values.
+
+    Example:
+
+    >>> by_number({"10": "eleventh", "09": "tenth", "2": "third"})
+    ['third', 'tenth', 'eleventh']
+    """
+    return [trials[name] for name in sorted(trials, key=int)]
 
 
 def is_over_rule_base(space: keras_tuner.HyperParameters) -> bool:

@@ -35,7 +35,7 @@ def rule_base(
     |---|---|---|
     | `"breakpoints"` | one for each breakpoint of the inputs, see `breakpoints` | 6 |
     | `"weights"` | one for all rules with the same finding about the loss trend | 3 |
-    | `"outputs"` | one for each peak of the gain that is not 0, one for `beta_3` | 5 |
+    | `"outputs"` | one for each peak of the gain that is not 0, one for `beta_3` | 3 |
 
     So there are 12 dimensions by default. What is not searched stays as the base has
     it. To keep a single hyperparameter fixed, register it in KerasTuner's way,
@@ -71,7 +71,7 @@ def rule_base(
     [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]
     """
     base = resolve_base(base)
-    groups = _groups(search)
+    groups = resolve_groups(search)
     origin.register(hp, ORIGIN, base, groups)
     inputs, outputs_, rules = base.inputs, base.outputs, base.rules
     if "breakpoints" in groups:
@@ -132,7 +132,17 @@ def resolve_base(base: RuleBase | str | PathLike[str] | None) -> RuleBase:
     return base
 
 
-def _groups(search: Iterable[str]) -> tuple[str, ...]:
+def resolve_groups(search: Iterable[str]) -> tuple[str, ...]:
+    """The groups that an argument `search` stands for, in the order of `GROUPS`.
+
+    Raises:
+        ValueError: if it names none or an unknown one.
+
+    Example:
+
+    >>> resolve_groups(["outputs", "weights"]), resolve_groups("weights")
+    (('weights', 'outputs'), ('weights',))
+    """
     names = (search,) if isinstance(search, str) else tuple(search)
     if not names or not set(names) <= set(GROUPS):
         raise ValueError(

@@ -16,6 +16,7 @@ from keras_tuner.engine import hyperparameters as kinds
 from keras_tuner.engine import trial as trials
 
 from keras_fuzzyhess.arguments import check_integer
+from keras_fuzzyhess.tuner.keras_tuner_repairs import by_number
 
 if TYPE_CHECKING:
     import optuna
@@ -36,8 +37,10 @@ class TPEOracle(keras_tuner.Oracle):
     Args:
         objective: As KerasTuner's oracles have it.
         max_trials: Integer, the number of trials. Defaults to 10.
-        num_initial_points: Integer, random trials before the estimator is used, the
-            first of which takes the defaults. Defaults to 10, as Optuna has it.
+        num_initial_points: Integer, completed trials before the estimator is used.
+            They are drawn at random, but the first of a search over a rule base, which
+            takes the defaults. Defaults to 10, as Optuna has it: with no more trials
+            than that, it is a random search.
         seed: Integer or `None`. Defaults to `None`, a random one.
         **kwargs: The other arguments of `keras_tuner.Oracle`.
 
@@ -100,8 +103,7 @@ class TPEOracle(keras_tuner.Oracle):
                 n_startup_trials=1, multivariate=True, constant_liar=True, seed=seed
             )
         study = _quiet_study(optuna, sampler, self.objective.direction)
-        # By number, for a resumed search reads them in the order of a directory.
-        for trial in (self.trials[number] for number in sorted(self.trials)):
+        for trial in by_number(self.trials):
             past = _past_trial(optuna, trial, tuned)
             if past is not None:
                 study.add_trial(past)
@@ -122,9 +124,8 @@ class TPE(keras_tuner.Tuner):
         hypermodel: A `keras_tuner.HyperModel` or a function of `hp`.
         objective: As KerasTuner's tuners have it.
         max_trials: Integer, the number of trials. Defaults to 10.
-        num_initial_points: Integer, the trials that are drawn at random before the
-            estimator is used. Defaults to 10.
-        seed: See `TPEOracle`.
+        num_initial_points: See `TPEOracle`. Defaults to 10.
+        seed: Likewise.
         hyperparameters: As KerasTuner's tuners have it.
         tune_new_entries: Likewise.
         allow_new_entries: Likewise.
@@ -135,6 +136,26 @@ class TPE(keras_tuner.Tuner):
 
     Raises:
         ImportError: if Optuna is not installed.
+        ValueError: if a number of trials is less than 1.
+
+    Example, with a function in place of a training:
+
+    >>> import tempfile
+    >>> class Search(TPE):
+    ...     def run_trial(self, trial, **kwargs):
+    ...         return trial.hyperparameters.get("x") ** 2
+    >>> space = keras_tuner.HyperParameters()
+    >>> x = space.Float("x", -1.0, 1.0)
+    >>> tuner = Search(
+    ...     hyperparameters=space,
+    ...     max_trials=12,
+    ...     num_initial_points=4,
+    ...     seed=0,
+    ...     directory=tempfile.mkdtemp(),
+    ... )
+    >>> tuner.search(verbose=0)
+    >>> abs(tuner.get_best_hyperparameters()[0].get("x")) < 0.1
+    True
     """
 
     def __init__(

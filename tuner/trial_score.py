@@ -140,7 +140,9 @@ def evaluate(
     """
     data = _data(args, kwargs)
     batch_size = kwargs.get("validation_batch_size") or kwargs.get("batch_size")
-    steps = kwargs.get("validation_steps")
+    # Data that repeat without end are evaluated for as long as they are trained on.
+    validated = kwargs.get("validation_data") is not None
+    steps = kwargs.get("validation_steps" if validated else "steps_per_epoch")
     scores = model.evaluate(
         *data, batch_size=batch_size, steps=steps, verbose=0, return_dict=True
     )

@@ -6,7 +6,7 @@ import keras_tuner
 
 from keras_fuzzyhess.fuzzy import Variable
 from keras_fuzzyhess.tuner.stick_breaking import fractions_of, ordered_points
-from keras_fuzzyhess.tuner.variation import PREFIX, SAME, with_points
+from keras_fuzzyhess.tuner.variation import PREFIX, SAME, check_kind, with_points
 
 SMALLEST_GAP = 0.02
 """Least distance of neighbouring breakpoints, as a share of the variable's range. Our
@@ -29,6 +29,9 @@ def breakpoints(hp: keras_tuner.HyperParameters, variable: Variable) -> Variable
     Returns:
         A `Variable` with the same range and terms.
 
+    Raises:
+        TypeError: if `variable` is no `Variable`.
+
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
@@ -40,6 +43,7 @@ def breakpoints(hp: keras_tuner.HyperParameters, variable: Variable) -> Variable
     ['rule_base/progress/point_1', 'rule_base/progress/point_2', \
 'rule_base/progress/point_3']
     """
+    check_kind("variable", variable, Variable)
     low, width = variable.low, variable.high - variable.low
     points = sorted({point for term in variable.terms for point in term.points})
     pinned = {point for point in points if _is_pinned(variable, point)}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras_tuner
 
 from keras_fuzzyhess.fuzzy import Variable
-from keras_fuzzyhess.tuner.variation import PREFIX, SAME, with_points
+from keras_fuzzyhess.tuner.variation import PREFIX, SAME, check_kind, with_points
 
 LARGEST_FACTOR = 4.0
 """Largest change of an output's peak or memory, up or down. Our choice."""
@@ -30,6 +30,9 @@ def outputs(hp: keras_tuner.HyperParameters, variable: Variable) -> Variable:
     Returns:
         A `Variable` with the same range and terms.
 
+    Raises:
+        TypeError: if `variable` is no `Variable`.
+
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
@@ -40,6 +43,7 @@ def outputs(hp: keras_tuner.HyperParameters, variable: Variable) -> Variable:
     >>> [round(term.points[1], 3) for term in terms]
     [0.8, 0.9, 0.98]
     """
+    check_kind("variable", variable, Variable)
     low, high = variable.low, variable.high
     if variable.name == "beta_3":
         points = [point for term in variable.terms for point in term.points]

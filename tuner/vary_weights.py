@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras_tuner
 
 from keras_fuzzyhess.fuzzy import Rule, RuleBase
-from keras_fuzzyhess.tuner.variation import PREFIX, SAME
+from keras_fuzzyhess.tuner.variation import PREFIX, SAME, check_kind
 
 SMALLEST_WEIGHT = 0.05
 """Least weight of a rule. Our choice: above 0, for then it would leave a gap."""
@@ -33,6 +33,9 @@ def rule_weights(hp: keras_tuner.HyperParameters, base: RuleBase) -> tuple[Rule,
     Returns:
         Tuple of `Rule`, in the order of the base.
 
+    Raises:
+        TypeError: if `base` is no `RuleBase`.
+
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
@@ -42,6 +45,7 @@ def rule_weights(hp: keras_tuner.HyperParameters, base: RuleBase) -> tuple[Rule,
     >>> [rule.weight for rule in rule_weights(hp, default_rule_base())]
     [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]
     """
+    check_kind("base", base, RuleBase)
     largest: dict[str, float] = {}
     for rule in base.rules:
         finding = rule.antecedent.get("loss_trend", "any")

@@ -27,7 +27,7 @@ class Workload:
         epochs: Integer, the length of the training.
 
     Raises:
-        ValueError: if `epochs` or `batch_size` is less than 1.
+        ValueError: if `epochs` or `batch_size` is no integer of at least 1.
 
     Example:
 
@@ -55,10 +55,11 @@ class Workload:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
                 raise ValueError(
-                    f"`{name}` of workload '{self.name}' must be at least 1. "
-                    f"Received: {getattr(self, name)}"
+                    f"`{name}` of workload '{self.name}' must be an integer of at "
+                    f"least 1. Received: {name}={value!r}"
                 )
 
 

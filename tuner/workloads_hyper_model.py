@@ -12,11 +12,12 @@ from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.arguments import check_argument, check_integer, is_number
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.tuner.report import describe
-from keras_fuzzyhess.tuner.search_space import GROUPS, resolve_base, rule_base
+from keras_fuzzyhess.tuner.rule_base_hyper_model import RuleBaseHyperModel
+from keras_fuzzyhess.tuner.search_space import GROUPS
 from keras_fuzzyhess.tuner.workload import Run, StopHopeless, Workload, train
 
 
-class WorkloadsHyperModel(keras_tuner.HyperModel):
+class WorkloadsHyperModel(RuleBaseHyperModel):
     """Scores a rule base by several trainings, relative to the base that is varied.
 
     The score of a trial, to be minimized, is the geometric mean over workloads and
@@ -44,9 +45,11 @@ class WorkloadsHyperModel(keras_tuner.HyperModel):
         hopeless: Number greater than 1. Defaults to 4 (our choice).
 
     Raises:
+        TypeError: if `base` is no rule base, or if `optimizer_fn` cannot be called.
         ValueError: if there is no workload or no seed, if names are not different, if
-            `hopeless` is not above 1; while searching, if the base itself diverges or
-            reaches a loss that is not positive.
+            `search` names no group or an unknown one, if `hopeless` is not above 1;
+            while searching, if the base itself diverges or reaches a loss that is not
+            positive.
 
     Example:
 
@@ -57,7 +60,7 @@ class WorkloadsHyperModel(keras_tuner.HyperModel):
     ...     loss="mse", x=x, y=2 * x, batch_size=16, epochs=3,
     ... )
     >>> hypermodel = WorkloadsHyperModel([line])
-    >>> hypermodel.score(rule_base(keras_tuner.HyperParameters()))
+    >>> hypermodel.score(hypermodel.rule_base(keras_tuner.HyperParameters()))
     1.0
     """
 
@@ -78,18 +81,11 @@ class WorkloadsHyperModel(keras_tuner.HyperModel):
             check_integer("seeds", seed, 0)
         above = is_number(hopeless) and 1 < hopeless < float("inf")
         check_argument("hopeless", hopeless, "a finite number above 1", above)
-        super().__init__()
+        super().__init__(base, search, optimizer_fn)
         self.workloads = tuple(workloads)
-        self.base = resolve_base(base)
-        self.search = (search,) if isinstance(search, str) else tuple(search)
-        self.optimizer_fn = optimizer_fn
         self.seeds = tuple(seeds)
         self.hopeless = hopeless
         self._references: dict[tuple[str, int], Run] = {}
-
-    def rule_base(self, hp: keras_tuner.HyperParameters) -> RuleBase:
-        """The rule base of a trial."""
-        return rule_base(hp, self.base, self.search)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Enters the hyperparameters; the model is only what KerasTuner asks for."""

@@ -8,11 +8,12 @@ import pytest
 from benchmarks import analysis, report
 from benchmarks.ablations import ABLATIONS
 from benchmarks.contestants import BASELINES
+from benchmarks.results import RECORDED as FOLDER
 from benchmarks.results import Results
 from benchmarks.workloads import WORKLOADS
 from keras_fuzzyhess import FuzzyHess
 
-RECORDED = Results(report.RESULTS)
+RECORDED = Results(FOLDER)
 
 
 def record(contestant, losses, seed=0, learning_rate=1.0, schedule="constant"):

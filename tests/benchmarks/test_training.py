@@ -1,9 +1,12 @@
 """Trainings of the benchmark: counted, repeatable, resumed."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 
+from benchmarks import __main__ as benchmarks_main
 from benchmarks import protocol
 from benchmarks.contestants import Contestant
 from benchmarks.hessian_peers import AdaHessian, Sophia
@@ -82,3 +85,21 @@ def test_finished_runs_are_kept_and_not_run_again(tmp_path, monkeypatch):
     records = Results(tmp_path).runs.values()
     assert {r["seed"] for r in records} == {0, 1}
     assert all(r["versions"] and r["machine"] for r in records)
+
+
+@pytest.mark.parametrize("statuses, ends_with", [((0, 0), 0), ((0, -9), 1)])
+def test_a_part_that_was_killed_is_no_success(statuses, ends_with, monkeypatch):
+    left = list(statuses)
+
+    class Part:
+        def __init__(self, command):
+            assert "--part" in command
+
+        def wait(self):
+            return left.pop(0)
+
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--jobs", "2"])
+    monkeypatch.setattr(benchmarks_main.subprocess, "Popen", Part)
+    with pytest.raises(SystemExit) as ended:
+        benchmarks_main.main()
+    assert ended.value.code == ends_with

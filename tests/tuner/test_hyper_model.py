@@ -6,6 +6,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.fuzzy import paper_rule_base
@@ -108,11 +109,29 @@ def test_a_run_that_grows_scores_as_an_untrained_model():
 
 
 def test_a_run_that_is_not_finite_scores_finite():
-    """Even its untrained loss is infinite; then nothing finite can be reported."""
+    """Its untrained loss, which is reported, is huge."""
     made = hypermodel(exploding(1e12), loss="mse", optimizer_fn=Diverging)
     score = fit(made)
     assert np.isfinite(list(score.values())).all()
     assert score["val_loss"] > 1e20
+
+
+def test_a_run_on_data_without_end_is_judged_by_an_epoch_of_them():
+    made = hypermodel(exploding(1.0), loss="mse", optimizer_fn=Diverging)
+    (x, y), _ = data()
+    batches = tf.data.Dataset.from_tensor_slices((x[:64], y[:64].astype("float32")))
+    hp = keras_tuner.HyperParameters()
+    score = made.fit(
+        hp,
+        made.build(hp),
+        batches.batch(16).repeat(),
+        epochs=2,
+        steps_per_epoch=4,
+        shuffle=False,
+        verbose=0,
+    )
+    untrained = made.build(hp.copy()).evaluate(x[:64], y[:64], verbose=0)
+    assert score == {"loss": pytest.approx(untrained, rel=1e-5)}
 
 
 def test_data_with_nan_are_named():
@@ -211,6 +230,12 @@ def test_errors(tmp_path):
         hypermodel("network")
     with pytest.raises(TypeError, match="`build_fn` must be a function"):
         hypermodel(network())
+    with pytest.raises(TypeError, match="`optimizer_fn` must be a function"):
+        hypermodel(optimizer_fn="adam")
+    with pytest.raises(TypeError, match="must be a `RuleBase`"):
+        hypermodel(base=3)
+    with pytest.raises(ValueError, match="`search` must name one or more"):
+        hypermodel(search=["rules"])
     with pytest.raises(ValueError, match="optimizer must be left.*optimizer_fn"):
         hypermodel(optimizer="adam")
     with pytest.raises(ValueError, match="`score_epochs` must be an integer"):

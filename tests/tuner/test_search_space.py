@@ -235,6 +235,11 @@ def test_errors():
     hp = keras_tuner.HyperParameters()
     with pytest.raises(TypeError, match="must be a `RuleBase`.*Received: base=3"):
         rule_base(hp, 3)
+    for vary in (breakpoints, outputs):
+        with pytest.raises(TypeError, match="`variable` must be a `Variable`"):
+            vary(hp, default_rule_base())
+    with pytest.raises(TypeError, match="`base` must be a `RuleBase`"):
+        rule_weights(hp, "base.json")
     for search in ((), ["rules"], "rules"):
         with pytest.raises(ValueError, match="one or more of breakpoints, weights"):
             rule_base(hp, search=search)

@@ -59,6 +59,20 @@ def test_suggestions_follow_from_seed_and_trials(tmp_path):
     assert run(oracle(seed=4), tmp_path / "other", 20, distance) != whole
 
 
+def test_suggestions_are_the_same_when_more_trials_are_asked_for_later(tmp_path):
+    """Names of trials are then of two widths, and no longer in order as text."""
+    known = {"num_initial_points": 2}
+    whole = run(oracle(max_trials=14, **known), tmp_path / "whole", 14, distance)
+    run(oracle(max_trials=9, **known), tmp_path / "parts", 9, distance)
+    resumed = oracle(max_trials=14, **known)
+    resumed._set_project_dir(tmp_path / "parts", "search")
+    resumed.reload()
+    run(resumed, tmp_path / "parts", 5, distance)
+    assert list(resumed.trials)[-1] == "13" and "8" in resumed.trials
+    scores = [resumed.trials[name].score for name in sorted(resumed.trials, key=int)]
+    assert scores == whole
+
+
 def test_maximizes(tmp_path):
     objective = keras_tuner.Objective("loss", "max")
     made = TPEOracle(objective, 40, hyperparameters=space(), seed=0)

@@ -90,8 +90,13 @@ def test_errors():
         WorkloadsHyperModel([workload()], hopeless=1.0)
     with pytest.raises(ValueError, match="`seeds` must be one or more"):
         WorkloadsHyperModel([workload()], seeds=())
-    with pytest.raises(ValueError, match="`epochs` of workload 'digits' must be at"):
-        workload(epochs=0)
+    with pytest.raises(TypeError, match="`optimizer_fn` must be a function"):
+        WorkloadsHyperModel([workload()], optimizer_fn="adam")
+    for epochs in (0, 2.5):
+        with pytest.raises(
+            ValueError, match="`epochs` of workload 'digits' must be an"
+        ):
+            workload(epochs=epochs)
     made = WorkloadsHyperModel([workload()])
     hp = keras_tuner.HyperParameters()
     with pytest.raises(TypeError, match=r"no data.*Received: ndarray, epochs"):
