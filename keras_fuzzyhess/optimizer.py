@@ -52,8 +52,8 @@ class FuzzyHess(WeightAveragingOptimizer):
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`. On the way, for
     validation too, the model has the weights themselves; put
     `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` before callbacks that are to
-    see the averages. A training loop of your own ends with
-    `optimizer.finalize_variable_values(model.trainable_variables)`.
+    see the averages, and behind `BackupAndRestore`. A training loop of your own ends
+    with `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     A minibatch whose loss or gradient is not finite is skipped, as if it had not been
     there; `diagnostics` counts such steps, and ten in a row bring a warning.

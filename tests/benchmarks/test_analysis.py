@@ -78,13 +78,14 @@ def test_recorded_results_are_whole():
 
 
 def test_defaults_are_those_that_the_ablations_chose():
-    """No alternative that was run is better by more than the noise of two seeds.
+    """No alternative is better by more than the noise of two seeds.
 
     In the median over workloads: on MNIST-1D, where losses are near zero, seeds differ
     by more than alternatives do.
     """
     config = FuzzyHess().get_config()
     defaults = {
+        "beta_2": 0.99,
         "curvature_power": 0.5,
         "probe_interval": 10,
         "use_ema": True,
@@ -92,8 +93,6 @@ def test_defaults_are_those_that_the_ablations_chose():
     }
     assert defaults.items() <= config.items()
     run = {n: analysis.ablation_ratios(RECORDED, n) for n in ABLATIONS}
-    run = {name: ratios for name, ratios in run.items() if ratios}
-    assert {"no control", "constant shift", "signed curvature", "p = 0"} <= set(run)
     for name, ratios in run.items():
         assert len(ratios) == len(WORKLOADS), name
         assert np.median(ratios) > 1 - report.NOISE, name
