@@ -1,6 +1,5 @@
 """Trainings of one network with one optimizer, traced once for all of them."""
 
-import functools
 import time
 from collections.abc import Callable, Iterator
 
@@ -158,26 +157,33 @@ class Training:
         loss = self.workload.loss(y, self.model(x, training=training))
         return tf.add_n([loss, *self.model.losses])
 
-    @tf.function(reduce_retracing=True)
+    # Without AutoGraph, which warns of its own syntax trees on Python 3.13.
+    @tf.function(reduce_retracing=True, autograph=False)
     def _train(self, indices, rates):
-        for i in tf.range(tf.shape(rates)[0]):
+        def step(i):
             x, y = (tf.gather(a, indices[i]) for a in self._data)
-            self.optimizer.learning_rate = rates[i]
-            with tf.GradientTape() as tape:
-                loss = self._objective(x, y, training=True)
-                scaled = self.optimizer.scale_loss(loss)
-            variables = self.model.trainable_variables
-            if isinstance(self.optimizer, HessianOptimizer):
-                tf.cond(
-                    self.optimizer.hessian_due(),
-                    functools.partial(self._sample_hessian, x, y),
-                    lambda: tf.constant(True),
-                )
-            self.optimizer.apply(tape.gradient(scaled, variables), variables)
-            self._step.assign_add(1.0)
-            rate = AVERAGING / (AVERAGING - 1 + self._step)
-            for average, variable in zip(self._averages, variables, strict=True):
-                average.assign_add(rate * (variable.value - average))
+            self._train_step(x, y, rates[i])
+            return (i + 1,)
+
+        tf.while_loop(lambda i: i < tf.shape(rates)[0], step, (0,))
+
+    def _train_step(self, x, y, learning_rate):
+        self.optimizer.learning_rate = learning_rate
+        with tf.GradientTape() as tape:
+            loss = self._objective(x, y, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.model.trainable_variables
+        if isinstance(self.optimizer, HessianOptimizer):
+            tf.cond(
+                self.optimizer.hessian_due(),
+                lambda: self._sample_hessian(x, y),
+                lambda: tf.constant(True),
+            )
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        self._step.assign_add(1.0)
+        rate = AVERAGING / (AVERAGING - 1 + self._step)
+        for average, variable in zip(self._averages, variables, strict=True):
+            average.assign_add(rate * (variable.value - average))
 
     def _sample_hessian(self, x, y):
         variables = self.model.trainable_variables

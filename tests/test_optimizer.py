@@ -151,8 +151,9 @@ def test_a_gradient_much_larger_than_all_before_takes_a_bounded_step():
         before = w.numpy()
         gradient.assign(values)
         optimizer.minimize(lambda: tf.reduce_sum(gradient * w + 0.0 * w**2), [w])
-        m, v = 0.9 * m + 0.1 * values, 0.999 * v + 0.001 * values**2
-        u = m / (1 - 0.9**step) / np.sqrt(v / (1 - 0.999**step))
+        m, v = 0.9 * m + 0.1 * values, 0.99 * v + 0.01 * values**2
+        momentum = 0.8 * m / (1 - 0.9**step) + 0.2 * values
+        u = momentum / np.sqrt(v / (1 - 0.99**step))
         size = np.sqrt(np.mean(u**2))
         usual = usual or size
         bounded = min(size, LARGEST_GROWTH * usual)
