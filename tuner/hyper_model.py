@@ -13,6 +13,7 @@ from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.arguments import check_integer
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.tuner import trial_score
+from keras_fuzzyhess.tuner.averages_in_validation import AveragesInValidation
 from keras_fuzzyhess.tuner.report import describe
 from keras_fuzzyhess.tuner.rule_base_hyper_model import (
     RuleBaseHyperModel,
@@ -30,7 +31,8 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
     **Score.** The trial's metrics are those of the last epoch, or medians over the last
     `score_epochs` epochs; not of the best epoch, as KerasTuner has it, for a run that
     was good once and then went astray is not good. (The weights that KerasTuner keeps,
-    for `get_best_models`, are those of the best epoch all the same.)
+    for `get_best_models`, are those of the best epoch all the same.) What is validated
+    are the averaged weights, which are what `fit` leaves in the end.
 
     **Divergence.** A run whose scored metrics are not all finite, or whose loss ends
     above that of an untrained model, is scored as an untrained model. That is finite,
@@ -163,6 +165,10 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         callbacks = [*(kwargs.pop("callbacks", None) or []), watch]
         if not any(isinstance(c, keras.callbacks.TerminateOnNaN) for c in callbacks):
             callbacks.append(keras.callbacks.TerminateOnNaN())
+        if model.optimizer.use_ema and not any(
+            isinstance(c, keras.callbacks.SwapEMAWeights) for c in callbacks
+        ):
+            callbacks.append(AveragesInValidation())
         history = model.fit(*args, **kwargs, callbacks=callbacks).history
         scores = trial_score.last_epochs(history, self.score_epochs)
         if trial_score.is_suspicious(scores, watch.loss):
