@@ -63,7 +63,7 @@ class Training:
             schedule: "constant", or "cosine" to zero over the budget.
             seed: Seed of initial weights, order of minibatches and noise.
             gradients: Budget in gradient evaluations. Ends earlier when the loss is
-                no longer finite.
+                no longer finite, or every minibatch is skipped for not being so.
             overtime: For how many budgets the training goes on. What is held back is
                 evaluated after one.
 
@@ -88,9 +88,9 @@ class Training:
             start = time.perf_counter()
             self._train(indices, rates)
             seconds += time.perf_counter() - start
-            cost = (self.gradient_evaluations() - taken) / (
-                self._steps() - steps_before
-            )
+            steps = self._steps() - steps_before
+            if steps:
+                cost = (self.gradient_evaluations() - taken) / steps
             curve.append(
                 {
                     "gradients": self.gradient_evaluations(),
@@ -100,7 +100,7 @@ class Training:
                     ),
                 }
             )
-            diverged = not np.isfinite(curve[-1]["loss"])
+            diverged = not steps or not np.isfinite(curve[-1]["loss"])
             if evaluation == EVALUATIONS or diverged:
                 held_back = {
                     "held_back": self._evaluate_held_back(),

@@ -57,6 +57,13 @@ def test_a_diverged_run_ends_early():
     assert np.all(np.isfinite(after["averaged_loss"]))
 
 
+def test_a_run_whose_minibatches_are_all_skipped_ends_early():
+    training = Training(QUADRATIC, SALO)
+    curve = training.run(1e6, "constant", 0, 200)["curve"]
+    assert len(curve["loss"]) < EVALUATIONS
+    assert curve["loss"][-1] > 1e6
+
+
 def test_hutchinson_samples_are_those_of_the_exact_hessian():
     """On a quadratic the average of the samples is the Hessian's diagonal."""
     training = Training(QUADRATIC, Sophia)
