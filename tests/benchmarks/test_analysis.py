@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import analysis, report
 from benchmarks.ablations import ABLATIONS
-from benchmarks.contestants import BASELINES
+from benchmarks.contestants import BASELINES, PEERS
 from benchmarks.results import RECORDED as FOLDER
 from benchmarks.results import Results
 from benchmarks.workloads import WORKLOADS
@@ -67,13 +67,13 @@ def test_a_table_of_made_up_results(results):
 
 
 def test_recorded_results_are_whole():
-    """Five seeds of FuzzyHess and of the best of each baseline, on every workload."""
+    """Five seeds of FuzzyHess and of the best of each baseline, and all that was tuned."""
     for name in WORKLOADS:
         for contestant in (*BASELINES, "fuzzyhess", "fuzzyhess/4", "fuzzyhess*4"):
             found = analysis.tuned(RECORDED, name, contestant)
             assert found is not None and len(found.losses) == 5, (name, contestant)
-        for baseline, plan in BASELINES.items():
-            tried = {(k[2], k[3]) for k in RECORDED.runs if k[:2] == (name, baseline)}
+        for tuned, plan in (BASELINES | PEERS).items():
+            tried = {(k[2], k[3]) for k in RECORDED.runs if k[:2] == (name, tuned)}
             assert len(tried) == len(plan.learning_rates) * len(plan.schedules)
 
 
