@@ -67,7 +67,7 @@ def test_a_table_of_made_up_results(results):
 
 
 def test_recorded_results_are_whole():
-    """Five seeds of FuzzyHess and of the best of each baseline, and all that was tuned."""
+    """Five seeds of FuzzyHess and of each baseline's best, and all that was tuned."""
     for name in WORKLOADS:
         for contestant in (*BASELINES, "fuzzyhess", "fuzzyhess/4", "fuzzyhess*4"):
             found = analysis.tuned(RECORDED, name, contestant)
