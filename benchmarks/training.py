@@ -88,9 +88,9 @@ class Training:
             start = time.perf_counter()
             self._train(indices, rates)
             seconds += time.perf_counter() - start
-            steps = self._steps() - steps_before
-            if steps:
-                cost = (self.gradient_evaluations() - taken) / steps
+            steps_taken = self._steps() - steps_before
+            if steps_taken:
+                cost = (self.gradient_evaluations() - taken) / steps_taken
             curve.append(
                 {
                     "gradients": self.gradient_evaluations(),
@@ -100,7 +100,7 @@ class Training:
                     ),
                 }
             )
-            diverged = not steps or not np.isfinite(curve[-1]["loss"])
+            diverged = not steps_taken or not np.isfinite(curve[-1]["loss"])
             if evaluation == EVALUATIONS or diverged:
                 held_back = {
                     "held_back": self._evaluate_held_back(),
