@@ -28,7 +28,7 @@ class PlainMomentum(FuzzyHess):
     """Adam's momentum, in which the last gradient has no share of its own."""
 
     def quasi_hyperbolic_momentum(self, gradients, variables):
-        return self.momentum(variables, self.iterations + 1)
+        return self.momentum(variables)
 
 
 class Signed(FuzzyHess):

@@ -188,11 +188,9 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """`m <- beta_1 m + (1 - beta_1) g`."""
         self.move_average(self._momentum, gradients, 1 - self.beta_1, variables)
 
-    def momentum(
-        self, variables: Sequence[tf.Variable], steps: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """Bias-corrected averages of the gradient after `steps` steps."""
-        weight = 1 - self.beta_1 ** tf.cast(steps, tf.float32)
+    def momentum(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """Bias-corrected averages of the gradient, this step's among them."""
+        weight = 1 - self.beta_1 ** tf.cast(self.iterations + 1, tf.float32)
         return unbiased_average(self.read_state(self._momentum, variables), weight)
 
     def measured_curvature(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:

@@ -266,8 +266,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> list[tf.Tensor]:
         """`0.8 m + 0.2 g`, from the averages as they are in this step."""
-        momentum = self.momentum(variables, self.iterations + 1)
-        return moved_average(momentum, gradients, GRADIENT_SHARE)
+        return moved_average(self.momentum(variables), gradients, GRADIENT_SHARE)
 
     def _direction(
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]

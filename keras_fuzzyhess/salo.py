@@ -150,7 +150,7 @@ class SALO(FuzzyControlledOptimizer):
         return [
             tf.cast(length, m.dtype) * m / (scale + self.epsilon)
             for m, scale in zip(
-                self.momentum(variables, self.iterations + 1),
+                self.momentum(variables),
                 self.measured_curvature(variables),
                 strict=True,
             )
