@@ -6,6 +6,7 @@ import tensorflow as tf
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import ControlSurface
+from keras_fuzzyhess.moving_average import moved_average
 
 
 def no_control() -> ControlSurface:
@@ -27,20 +28,18 @@ class ConstantShift(FuzzyHess):
 class PlainMomentum(FuzzyHess):
     """Adam's momentum, in which the last gradient has no share of its own."""
 
-    def quasi_hyperbolic_momentum(self, gradients, variables):
-        return self.momentum(variables)
+    def quasi_hyperbolic_momentum(self, momentum, gradients):
+        return momentum
 
 
 class Signed(FuzzyHess):
     """Absolute value of the average curvature in place of its root mean square."""
 
-    def average_curvature(self, samples, variables):
-        super(FuzzyHess, self).average_curvature(samples, variables)
+    def averaged_curvature(self, averages, samples, rate):
+        return moved_average(averages, samples, rate)
 
-    def curvature_scale(self, averages, weight):
-        return [
-            tf.abs(tf.math.divide_no_nan(d, tf.cast(weight, d.dtype))) for d in averages
-        ]
+    def curvature_scale(self, averages):
+        return [tf.abs(d) for d in averages]
 
 
 def _without_control():

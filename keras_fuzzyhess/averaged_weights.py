@@ -22,6 +22,11 @@ WINDOW = 20.0
 SLOWEST = 0.1
 """Least rate of the averages of losses: a memory of about 10 probes. Our choice."""
 
+DIFFERENCE_SHARE = 0.75
+"""Share of the difference of two minibatches that counts as the scatter of one. By the
+square root of two for independent ones; a little more, for a mean of roots is less than
+the root of a mean. Our choice."""
+
 STRONGEST = 2.0
 """No probe counts for more than an excess of so many scatters. Our choice."""
 
@@ -59,14 +64,16 @@ class AveragedLoss(NamedTuple):
         count: Number of probes.
         excess: Average of `(L(w) - L(average)) / (scatter gain)`: how much higher the
             loss is at the weights, in scatters, for a gain of one.
-        scatter: Average absolute difference of `L(average)` between two probes, by
-            the square root of two: how much minibatches differ.
+        root_scatter: Average square root of 0.75 times the absolute difference of
+            `L(average)` between two probes. Its square, the scatter, says how much
+            minibatches differ; few that differ much from all others hardly enter it,
+            as they would enter a mean difference.
         last: `L(average)` at the last probe.
     """
 
     count: tf.Tensor
     excess: tf.Tensor
-    scatter: tf.Tensor
+    root_scatter: tf.Tensor
     last: tf.Tensor
 
 
@@ -92,20 +99,20 @@ def observe_averaged_loss(
     >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 4)
     >>> for loss, averaged_loss in [(3.0, 2.0), (3.0, 1.0)]:
     ...     statistics = observe_averaged_loss(statistics, loss, averaged_loss, 1.0)
-    >>> round(float(statistics.scatter), 4)
-    0.7071
+    >>> round(float(statistics.root_scatter) ** 2, 4)
+    0.75
     """
     count = statistics.count
-    scatter = tf.where(
+    root_scatter = tf.where(
         count > 0,
         mix(
-            statistics.scatter,
-            tf.abs(averaged_loss - statistics.last) * 0.5**0.5,
+            statistics.root_scatter,
+            tf.sqrt(DIFFERENCE_SHARE * tf.abs(averaged_loss - statistics.last)),
             tf.maximum(SLOWEST, tf.math.divide_no_nan(1.0, count)),
         ),
         0.0,  # The first probe has none before it to be compared with.
     )
-    excess = tf.math.divide_no_nan(loss - averaged_loss, scatter)
+    excess = tf.math.divide_no_nan(loss - averaged_loss, root_scatter**2)
     return AveragedLoss(
         count=count + 1,
         excess=mix(
@@ -114,7 +121,7 @@ def observe_averaged_loss(
             # Early on the network changes quickly: the last three probes count most.
             tf.maximum(SLOWEST, 3 / (count + 3)),
         ),
-        scatter=scatter,
+        root_scatter=root_scatter,
         last=tf.cast(averaged_loss, tf.float32),
     )
 
@@ -138,7 +145,7 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
 
     Example:
 
-    >>> swinging = AveragedLoss(9.0, excess=0.5, scatter=0.2, last=1.0)
+    >>> swinging = AveragedLoss(9.0, excess=0.5, root_scatter=0.2, last=1.0)
     >>> [float(averaged_loss_trend(swinging, gain)) for gain in (1.0, 0.5)]
     [-0.5, -0.25]
     """

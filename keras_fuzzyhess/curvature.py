@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.moving_average import unbiased_average
+from keras_fuzzyhess.moving_average import moved_average
 
 WORD_LENGTH = 32
 """Number of random signs that an integer holds."""
@@ -101,29 +101,29 @@ def diagonal_sample(
     ]
 
 
-def root_mean_square(
-    mean_square: Sequence[tf.Tensor], weight: tf.Tensor
+def averaged_root_mean_square(
+    averages: Sequence[tf.Tensor], samples: Sequence[tf.Tensor], rate: tf.Tensor
 ) -> list[tf.Tensor]:
-    """Bias-corrected root of moving averages of squared samples.
+    """One step of a moving root mean square, `sqrt(d + rate (h**2 - d))`.
 
     Args:
-        mean_square: Moving averages `d <- beta_3 d + (1 - beta_3) h**2`, started at 0.
-        weight: Sum of the weights in the averages, the same recursion with `h = 1`;
-            with a constant `beta_3` it is Adam's `1 - beta_3**n`.
+        averages: List of tensors `sqrt(d)`.
+        samples: List of tensors `h` of the same shapes.
+        rate: Scalar in [0, 1], the weight of the samples.
 
     Returns:
-        List of tensors `sqrt(d / weight)`, zero before the first sample. Positive by
-        construction, so negative curvature needs no case of its own (AdaHessian,
-        arXiv 2006.00719).
+        List of tensors. Not negative by construction, so negative curvature needs no
+        case of its own (AdaHessian, arXiv 2006.00719).
 
     Example:
 
-    >>> beta_3, h = 0.9, tf.constant([2.0, -3.0])
-    >>> root = root_mean_square([(1 - beta_3) * h**2], 1 - beta_3)[0]
+    >>> averages, samples = [tf.constant([3.0, 0.0])], [tf.constant([-4.0, 2.0])]
+    >>> root = averaged_root_mean_square(averages, samples, tf.constant(0.5))[0]
     >>> [round(float(x), 4) for x in root]
-    [2.0, 3.0]
+    [3.5355, 1.4142]
     """
-    return [tf.sqrt(d) for d in unbiased_average(mean_square, weight)]
+    squares = ([x**2 for x in tensors] for tensors in (averages, samples))
+    return [tf.sqrt(d) for d in moved_average(*squares, rate)]
 
 
 def hessian_vector_product(

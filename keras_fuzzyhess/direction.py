@@ -124,7 +124,12 @@ def clip_to_root_mean_square(
     [5.0, 0.0, 0.0, 0.0]
     """
     bound = factor * root_mean_square(direction)
+    # One operation; `tf.clip_by_value` takes a minimum and a maximum one by one.
     return [
-        tf.clip_by_value(u, -tf.cast(bound, u.dtype), tf.cast(bound, u.dtype))
+        tf.raw_ops.ClipByValue(
+            t=u,
+            clip_value_min=-tf.cast(bound, u.dtype),
+            clip_value_max=tf.cast(bound, u.dtype),
+        )
         for u in direction
     ]

