@@ -1,11 +1,13 @@
 """FuzzyHess with one part taken away or replaced by another."""
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
 
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.fuzzy import ControlSurface
+from keras_fuzzyhess.fuzzy import ControlSurface, RuleBase, default_rule_base
 from keras_fuzzyhess.moving_average import moved_average
 
 
@@ -16,6 +18,18 @@ def no_control() -> ControlSurface:
         {"loss_trend": np.array([-1.0, 1.0]), "progress": np.array([0.0, 1.0])},
         {"gain_rate": np.zeros((2, 2)), "beta_3": np.full((2, 2), 0.95)},
     )
+
+
+def one_resting_trend() -> RuleBase:
+    """The default rules, but the gain rests at the same trend all the time."""
+    base = default_rule_base()
+    rules = (
+        replace(rule, then=rule.consequent | {"gain_rate": "hold"})
+        if rule.antecedent["loss_trend"] == "flat"
+        else rule
+        for rule in base.rules
+    )
+    return replace(base, rules=tuple(rules))
 
 
 class ConstantShift(FuzzyHess):
@@ -50,6 +64,7 @@ ABLATIONS = {
     "no control": Contestant(_without_control),
     "cosine, no control": Contestant(_without_control, schedules=("cosine",)),
     "cosine and control": Contestant(FuzzyHess, schedules=("cosine",)),
+    "one resting trend": Contestant(lambda: FuzzyHess(rule_base=one_resting_trend())),
     "constant shift": Contestant(ConstantShift),
     "signed curvature": Contestant(Signed),
     "plain momentum": Contestant(PlainMomentum),

@@ -260,9 +260,7 @@ class FuzzyHess(WeightAveragingOptimizer):
     def _direction(
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> list[tf.Tensor]:
-        momentum = self.move_average(
-            self._momentum, gradients, self.beta_1, variables
-        )
+        momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
         squares = [gradient**2 for gradient in gradients]
         velocity = self.move_average(self._velocity, squares, self.beta_2, variables)
         return newton_adam_direction(

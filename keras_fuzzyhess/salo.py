@@ -149,9 +149,7 @@ class SALO(FuzzyControlledOptimizer):
         learning_rate: tf.Tensor,
     ) -> list[tf.Tensor]:
         """`learning_rate gain m / (|d| + epsilon)`."""
-        momentum = self.move_average(
-            self._momentum, gradients, self.beta_1, variables
-        )
+        momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
         length = learning_rate * self.update_gain()
         return [
             tf.cast(length, m.dtype) * m / (scale + self.epsilon)
