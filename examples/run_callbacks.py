@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from run_folder import RunFolder
 
-from keras_fuzzyhess import SALO, FuzzyHess, FuzzyHessMonitor
+from keras_fuzzyhess import SALO, AveragesInValidation, FuzzyHess, FuzzyHessMonitor
+from keras_fuzzyhess.averages_in_validation import averages_in
 
 QUALITY = "val_accuracy"
 """By which the best epoch is chosen."""
@@ -58,19 +59,11 @@ class SeedsOfEpoch(keras.callbacks.Callback):
 
 
 class ValidatedCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Saves the weights that were validated: the averages, where there are some.
-
-    At the end of an epoch `SwapEMAWeights` has put the weights themselves back, with
-    which the training goes on.
-    """
+    """Saves the weights that were validated: the averages, where there are some."""
 
     def on_epoch_end(self, epoch, logs=None):
-        variables = self.model.trainable_variables
-        weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
-        self.model.optimizer.finalize_variable_values(variables)
-        super().on_epoch_end(epoch, logs)
-        for variable, weight in zip(variables, weights, strict=True):
-            variable.assign(weight)
+        with averages_in(self.model):
+            super().on_epoch_end(epoch, logs)
 
 
 def make_callbacks(
@@ -91,7 +84,7 @@ def make_callbacks(
     if isinstance(optimizer, FuzzyHess | SALO):
         monitors.append(FuzzyHessMonitor())
     if optimizer.use_ema:  # validates the averages, for `fit` ends with them
-        monitors.insert(0, keras.callbacks.SwapEMAWeights())
+        monitors.insert(0, AveragesInValidation())
     return [
         SeedsOfEpoch(seed),
         Throughput(images),

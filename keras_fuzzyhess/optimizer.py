@@ -50,9 +50,10 @@ class FuzzyHess(WeightAveragingOptimizer):
     clipped to 3 times its root mean square, which is kept below 1.5 times its average.
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`. On the way, for
-    validation too, the model has the weights themselves; put
-    `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` before callbacks that are to
-    see the averages, and behind `BackupAndRestore`. A training loop of your own ends
+    validation too, the model has the weights themselves. `AveragesInValidation()`
+    validates the averages; put `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)`
+    before callbacks that are to see them at the end of an epoch, and behind
+    `BackupAndRestore`. A training loop of your own ends
     with `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     A minibatch whose loss or gradient is not finite is skipped, as if it had not been

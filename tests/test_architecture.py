@@ -22,6 +22,7 @@ LAYERS = [
     {
         "arguments",
         "averaged_weights",
+        "averages_in_validation",
         "fuzzy",
         "graph_path",
         "closure",

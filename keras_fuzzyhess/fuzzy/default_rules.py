@@ -12,7 +12,7 @@ from keras_fuzzyhess.fuzzy.variable import Term, Variable
 RISING, FLAT, FALLING = -1.0, -0.45, 0.0
 """Where the terms of `loss_trend` hold fully, by default. The trend is measured from
 the averaged weights, around which weights that make good use of noisy gradients swing:
-their loss is higher by some share of its scatter, by 0.45 where the rules say `hold`."""
+their loss is higher by a share of its scatter, by 0.45 where the rules say `hold`."""
 
 CLEAR_TREND = 1.0
 """Loss trend from which a loss is plainly falling, or below minus this rising, for the
@@ -94,7 +94,7 @@ def default_rule_base() -> RuleBase:
 
     Three terms of `loss_trend` (rising, flat, falling) by three of `progress` (early,
     middle, late). The gain grows while the weights are ahead of their average, rests
-    where they swing around it moderately (less so early on than later), and shrinks when
+    where they swing around it moderately (early on less than later), and shrinks when
     they swing widely. The memory of the curvature grows with progress, and is short
     while the loss rises.
 
