@@ -6,8 +6,13 @@ import keras
 import numpy as np
 from run_folder import RunFolder
 
-from keras_fuzzyhess import SALO, AveragesInValidation, FuzzyHess, FuzzyHessMonitor
-from keras_fuzzyhess.averages_in_validation import averages_in
+from keras_fuzzyhess import (
+    SALO,
+    AveragesInValidation,
+    FuzzyHess,
+    FuzzyHessMonitor,
+    averages_in,
+)
 
 QUALITY = "val_accuracy"
 """By which the best epoch is chosen."""

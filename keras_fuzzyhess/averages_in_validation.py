@@ -11,15 +11,16 @@ import keras
 def averages_in(model: keras.Model) -> Iterator[None]:
     """Puts the averages of `use_ema` in the place of the weights, and the weights back.
 
-    The weights are kept as a copy meanwhile, so that a training goes on from them to the
-    bit. Without `use_ema`, and before the first step, the weights stay.
+    For what is to see or save the averages during a training. The weights are kept as a
+    copy meanwhile, so that it goes on from them to the bit. Without `use_ema`, and before
+    the first step, the weights stay.
 
     Args:
         model: A compiled `keras.Model`.
 
     Example:
 
-    >>> from keras_fuzzyhess import FuzzyHess
+    >>> from keras_fuzzyhess import FuzzyHess, averages_in
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile(optimizer=FuzzyHess(), loss="mse")
     >>> x = keras.ops.ones((4, 1))
@@ -44,9 +45,9 @@ class AveragesInValidation(keras.callbacks.Callback):
     """Validates the averaged weights, which are what `fit` leaves in the end.
 
     For the validation inside `fit`, with any optimizer that has `use_ema`. The training
-    goes on as without it, to the bit; Keras's `SwapEMAWeights` swaps weights and averages
-    by additions, which round. Callbacks that save the model at the end of an epoch see
-    the weights, not their average.
+    goes on as without it, to the bit; Keras's `SwapEMAWeights` swaps weights and
+    averages by additions, which round. Callbacks that save the model at the end of an
+    epoch see the weights, not their averages.
 
     Example:
 

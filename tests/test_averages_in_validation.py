@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_fuzzyhess import AveragesInValidation, FuzzyHess
-from keras_fuzzyhess.averages_in_validation import averages_in
+from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
 from tests import networks
 
 OPTIMIZERS = {

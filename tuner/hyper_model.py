@@ -9,9 +9,8 @@ import keras
 import keras_tuner
 from keras_tuner.errors import FatalTypeError, FatalValueError
 
-from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.arguments import check_integer
-from keras_fuzzyhess.averages_in_validation import AveragesInValidation
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.tuner import trial_score
 from keras_fuzzyhess.tuner.report import describe
