@@ -6,4 +6,11 @@ from keras_fuzzyhess.monitor import FuzzyHessMonitor
 from keras_fuzzyhess.optimizer import FuzzyHess
 from keras_fuzzyhess.salo import SALO
 
-__all__ = ["SALO", "AveragesInValidation", "FuzzyHess", "FuzzyHessMonitor", "RuleBase", "averages_in"]
+__all__ = [
+    "SALO",
+    "AveragesInValidation",
+    "FuzzyHess",
+    "FuzzyHessMonitor",
+    "RuleBase",
+    "averages_in",
+]

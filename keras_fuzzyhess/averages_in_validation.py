@@ -12,8 +12,8 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     """Puts the averages of `use_ema` in the place of the weights, and the weights back.
 
     For what is to see or save the averages during a training. The weights are kept as a
-    copy meanwhile, so that it goes on from them to the bit. Without `use_ema`, and before
-    the first step, the weights stay.
+    copy meanwhile, so that it goes on from them to the bit. Without `use_ema`, and
+    before the first step, the weights stay.
 
     Args:
         model: A compiled `keras.Model`.

@@ -9,10 +9,10 @@ from keras_fuzzyhess.fuzzy.rule import Rule
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Term, Variable
 
-RISING, FLAT, FALLING = -1.0, -0.45, 0.0
+RISING, FLAT, FALLING = -1.0, -0.4, 0.0
 """Where the terms of `loss_trend` hold fully, by default. The trend is measured from
 the averaged weights, around which weights that make good use of noisy gradients swing:
-their loss is higher by a share of its scatter, by 0.45 where the rules say `hold`."""
+their loss is higher by 0.4 of its scatter."""
 
 CLEAR_TREND = 1.0
 """Loss trend from which a loss is plainly falling, or below minus this rising, for the
@@ -21,16 +21,9 @@ rule base in the paper's form, whose trend is that of the minibatches' losses.""
 EARLY_END, MIDDLE, LATE_START = 0.1, 0.5, 0.9
 """Progress up to which training is fully early, is in the middle, is fully late."""
 
-GAIN_RATES = {
-    "cut": -0.085,
-    "ease": -0.0125,
-    "hold": 0.0,
-    "stretch": 0.019,
-    "raise": 0.025,
-}
+GAIN_RATES = {"cut": -0.085, "hold": 0.0, "raise": 0.025}
 """Peaks of the sets of `gain_rate`: relative change of the gain per step at the start,
-see `keras_fuzzyhess.controller`. `ease` and `stretch` move the trend at which the gain
-rests, from -0.45 to about -0.33 early and to about -0.5 in the middle."""
+see `keras_fuzzyhess.controller`."""
 
 GAINS = {"tiny": 0.1, "small": 0.3, "half": 0.5, "full": 1.0}
 """Peaks of the sets of `gain`: factor of the learning rate."""
@@ -50,10 +43,10 @@ DEFAULT_RULES = (
      "The weights swing widely: the steps are too long, and old curvature misleads."),
     ("rising", "late", "cut", "medium",
      "The weights swing widely: shorten the steps; late curvature hardly changes."),
-    ("flat", "early", "ease", "short",
-     "The average lags behind and hides some of the swings: shorten the steps a bit."),
-    ("flat", "middle", "stretch", "medium",
-     "The average makes up for such swings: take somewhat longer steps."),
+    ("flat", "early", "hold", "short",
+     "The average makes up for the swings: keep the steps, follow the curvature."),
+    ("flat", "middle", "hold", "medium",
+     "The average makes up for the swings: keep the steps."),
     ("flat", "late", "hold", "long",
      "The average makes up for the swings: keep the steps, average the curvature."),
     ("falling", "early", "raise", "short",
@@ -93,10 +86,9 @@ def default_rule_base() -> RuleBase:
     """The rule base that FuzzyHess uses by default: 9 rules, rate law.
 
     Three terms of `loss_trend` (rising, flat, falling) by three of `progress` (early,
-    middle, late). The gain grows while the weights are ahead of their average, rests
-    where they swing around it moderately (early on less than later), and shrinks when
-    they swing widely. The memory of the curvature grows with progress, and is short
-    while the loss rises.
+    middle, late). The gain grows while the weights are ahead of their average, is held
+    while they swing around it moderately, and shrinks when they swing widely. The
+    memory of the curvature grows with progress, and is short while the loss rises.
 
     Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.085 to 0.025, `beta_3` in
     [0, 0.9995] with peaks from 0.9 to 0.99. The centroid reaches the peaks, for

@@ -46,7 +46,7 @@ def expected_peaks(gain):
     return {
         "gain_rate": {
             "rising": [GAIN_RATES["cut"]] * 3,
-            "flat": [GAIN_RATES[word] for word in ("ease", "stretch", "hold")],
+            "flat": [0.0] * 3,
             "falling": [GAIN_RATES["raise"]] * 3,
         },
         "gain": {

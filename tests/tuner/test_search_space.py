@@ -135,13 +135,11 @@ def test_dimensions_of_the_default():
         "weight/flat",
         "weight/falling",
         "gain_rate/cut",
-        "gain_rate/ease",
-        "gain_rate/stretch",
         "gain_rate/raise",
         "beta_3/memory",
     ]
     lengths = {group: len(dimensions(space(None, group))) for group in GROUPS}
-    assert lengths == {"breakpoints": 6, "weights": 3, "outputs": 5}
+    assert lengths == {"breakpoints": 6, "weights": 3, "outputs": 3}
 
 
 def test_a_group_that_is_not_searched_stays():
@@ -200,10 +198,10 @@ def test_outputs_keep_their_widths():
     gain_rate, beta_3 = default_rule_base().outputs
     hp = keras_tuner.HyperParameters()
     hp.values.update({"rule_base/gain_rate/cut": 0.5, "rule_base/beta_3/memory": 2.0})
-    cut, _, hold, *_ = outputs(hp, gain_rate).terms
+    cut, hold, _ = outputs(hp, gain_rate).terms
     peak, spread = GAIN_RATES["cut"] / 2, GAIN_RATE_SPREAD
     np.testing.assert_allclose(cut.points, (peak - spread, peak, peak + spread))
-    assert hold == gain_rate.terms[2]  # 0 times any factor
+    assert hold == gain_rate.terms[1]  # 0 times any factor
     memory = [1 / (1 - term.points[1]) for term in outputs(hp, beta_3).terms]
     np.testing.assert_allclose(memory, (20, 40, 200))
 
