@@ -12,6 +12,10 @@ import tensorflow as tf
 RECORDED = Path(__file__).parent / "results" / "workloads"
 """Where the recorded results are."""
 
+BEFORE = RECORDED.parent / "ablations"
+"""Ablations of the FuzzyHess of commit bff635a, and that itself. It differs from the
+present one in the scatter of the loss, then a mean of absolute differences."""
+
 Key = tuple[str, str, str, float, int]
 """Workload, contestant, schedule, learning rate, seed."""
 
