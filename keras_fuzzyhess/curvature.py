@@ -122,8 +122,9 @@ def averaged_root_mean_square(
     >>> [round(float(x), 4) for x in root]
     [3.5355, 1.4142]
     """
-    squares = ([x**2 for x in tensors] for tensors in (averages, samples))
-    return [tf.sqrt(d) for d in moved_average(*squares, rate)]
+    mean_squares = [root**2 for root in averages]
+    squares = [sample**2 for sample in samples]
+    return [tf.sqrt(d) for d in moved_average(mean_squares, squares, rate)]
 
 
 def hessian_vector_product(
