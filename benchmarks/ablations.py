@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.contestants import Contestant
-from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.fuzzy import ControlSurface
 
 
@@ -34,13 +34,9 @@ class PlainMomentum(FuzzyHess):
 class Signed(FuzzyHess):
     """Absolute value of the average curvature in place of its root mean square."""
 
-    def averaged_curvature(self, averages, samples, rate):
-        rates = [tf.cast(rate, d.dtype) for d in averages]
-        triples = zip(averages, samples, rates, strict=True)
-        return [d + r * (h - d) for d, h, r in triples]
-
-    def curvature_scale(self, averages):
-        return [tf.abs(d) for d in averages]
+    curvature_state = SALO.curvature_state
+    averaged_curvature = SALO.averaged_curvature
+    curvature_scale = SALO.curvature_scale
 
 
 def _without_control():

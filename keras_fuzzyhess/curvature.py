@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.moving_average import moved_average
-
 WORD_LENGTH = 32
 """Number of random signs that an integer holds."""
 
@@ -99,32 +97,6 @@ def diagonal_sample(
             gradients, shifted_gradients, shifts, strict=True
         )
     ]
-
-
-def averaged_root_mean_square(
-    averages: Sequence[tf.Tensor], samples: Sequence[tf.Tensor], rate: tf.Tensor
-) -> list[tf.Tensor]:
-    """One step of a moving root mean square, `sqrt(d + rate (h**2 - d))`.
-
-    Args:
-        averages: List of tensors `sqrt(d)`.
-        samples: List of tensors `h` of the same shapes.
-        rate: Scalar in [0, 1], the weight of the samples.
-
-    Returns:
-        List of tensors. Not negative by construction, so negative curvature needs no
-        case of its own (AdaHessian, arXiv 2006.00719).
-
-    Example:
-
-    >>> averages, samples = [tf.constant([3.0, 0.0])], [tf.constant([-4.0, 2.0])]
-    >>> root = averaged_root_mean_square(averages, samples, tf.constant(0.5))[0]
-    >>> [round(float(x), 4) for x in root]
-    [3.5355, 1.4142]
-    """
-    mean_squares = [root**2 for root in averages]
-    squares = [sample**2 for sample in samples]
-    return [tf.sqrt(d) for d in moved_average(mean_squares, squares, rate)]
 
 
 def hessian_vector_product(

@@ -12,6 +12,7 @@ from keras_fuzzyhess.fuzzy import (
     resolve_rule_base,
     restore_rule_base,
 )
+from keras_fuzzyhess.mean_squares import MeanSquares
 from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import moved_average, unbiased_rate
 from keras_fuzzyhess.packing import PackedState
@@ -23,10 +24,11 @@ from keras_fuzzyhess.second_gradient import SecondGradientOptimizer
 class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     """Base of optimizers whose gain and curvature momentum a rule base drives.
 
-    It keeps the moving averages of the gradient (`beta_1`) and of a function of the
-    curvature samples (`beta_3`, from the rule base).
-    A subclass implements `loss_trend`, `step_length`, `averaged_curvature` and
-    `curvature_scale` beside what `SecondGradientOptimizer` asks for.
+    It keeps the moving averages of the gradient (`beta_1`) and of the curvature samples
+    (`beta_3`, from the rule base).
+    A subclass implements `loss_trend`, `step_length` and `curvature_scale` beside what
+    `SecondGradientOptimizer` asks for, and if it does not average the samples
+    themselves, `curvature_state` and `averaged_curvature`.
 
     Args:
         learning_rate: Float, schedule or callable.
@@ -61,7 +63,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         arguments.check_elements(type(self).__name__, variables)
         super().build(variables)
         self._momentum = PackedState(variables, self.add_variable, "momentum")
-        self._curvature = PackedState(variables, self.add_variable, "curvature")
+        self._curvature = self.curvature_state(variables)
         self._gain = self.add_scalar("gain", 1.0)
         self._beta_3 = self.add_scalar("beta_3")
         self._curvature_weight = self.add_scalar("curvature_weight")
@@ -120,15 +122,21 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """Scalar by which the learning rate and the gain are multiplied."""
         raise NotImplementedError
 
-    def averaged_curvature(
-        self, averages: list[tf.Tensor], samples: list[tf.Tensor], rate: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """What the state is to keep of the curvature, once `samples` are in it."""
-        raise NotImplementedError
-
-    def curvature_scale(self, averages: list[tf.Tensor]) -> list[tf.Tensor]:
+    def curvature_scale(self, averages: list) -> list[tf.Tensor]:
         """Tensors, not negative, that averages of the curvature stand for."""
         raise NotImplementedError
+
+    def curvature_state(
+        self, variables: Sequence[tf.Variable]
+    ) -> PackedState | MeanSquares:
+        """Where averages of the curvature are kept."""
+        return PackedState(variables, self.add_variable, "curvature")
+
+    def averaged_curvature(
+        self, averages: list, samples: list[tf.Tensor], rate: tf.Tensor
+    ) -> list:
+        """The averages, bias-corrected, with `samples` taken in."""
+        return moved_average(averages, samples, rate)
 
     # Measure.
 
@@ -192,26 +200,30 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         variables: Sequence[tf.Variable],
     ) -> list[tf.Tensor]:
         """`average <- momentum average + (1 - momentum) values`, bias-corrected."""
-        weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
-        rate, _ = unbiased_rate(1 - momentum, weight)
-        moved = moved_average(self.read_state(average, variables), values, rate)
+        averages = self.read_state(average, variables)
+        moved = moved_average(averages, values, self.rate_of_step(momentum))
         self.assign_state(average, moved, variables)
         return moved
+
+    def rate_of_step(self, momentum: float) -> tf.Tensor:
+        """The weight of this step's value in an average over all steps."""
+        weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
+        return unbiased_rate(1 - momentum, weight)[0]
 
     def measured_curvature(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """The scale of the curvature as it has been measured so far."""
         return self.curvature_scale(self.read_state(self._curvature, variables))
 
     def read_state(
-        self, state: PackedState, variables: Sequence[tf.Variable]
-    ) -> list[tf.Tensor]:
+        self, state: PackedState | MeanSquares, variables: Sequence[tf.Variable]
+    ) -> list:
         """The part of `state` that belongs to `variables`, packed."""
         return state.read([self._get_variable_index(v) for v in variables])
 
     def assign_state(
         self,
-        state: PackedState,
-        values: list[tf.Tensor],
+        state: PackedState | MeanSquares,
+        values: list,
         variables: Sequence[tf.Variable],
     ) -> None:
         """Sets the part of `state` that belongs to `variables`, packed."""

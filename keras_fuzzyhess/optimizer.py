@@ -10,9 +10,13 @@ from keras_fuzzyhess import curvature
 from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
 from keras_fuzzyhess.direction import GRADIENT_SHARE, newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
+from keras_fuzzyhess.mean_squares import (
+    MeanSquares,
+    averaged_squares,
+    root_mean_squares,
+)
 from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import moved_average
-from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
@@ -176,11 +180,11 @@ class FuzzyHess(WeightAveragingOptimizer):
         return SALO(**kwargs)
 
     def build(self, variables) -> None:
-        """Creates the optimizer's variables, four numbers for each weight."""
+        """Creates the optimizer's variables: for each weight two to four numbers."""
         if self.built:
             return
         super().build(variables)
-        self._velocity = PackedState(variables, self.add_variable, "velocity")
+        self._velocity = MeanSquares(variables, self.add_variable, "velocity")
         self._first_length = self.add_scalar("first_length")
         self._usual_size = self.add_scalar("usual_size")
         self._seed_generator = keras.random.SeedGenerator(self.seed)
@@ -221,15 +225,19 @@ class FuzzyHess(WeightAveragingOptimizer):
         """Directions of the shifts of a curvature probe, -1 or +1 for each weight."""
         return curvature.random_signs(gradients, self._seed_generator, are_needed)
 
-    def averaged_curvature(
-        self, averages: list[tf.Tensor], samples: list[tf.Tensor], rate: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """`sqrt(d)`, bias-corrected."""
-        return curvature.averaged_root_mean_square(averages, samples, rate)
+    def curvature_state(self, variables: Sequence[tf.Variable]) -> MeanSquares:
+        """Where `d` is kept."""
+        return MeanSquares(variables, self.add_variable, "curvature")
 
-    def curvature_scale(self, averages: list[tf.Tensor]) -> list[tf.Tensor]:
-        """`sqrt(d)`, which is what the state keeps."""
-        return averages
+    def averaged_curvature(
+        self, averages: list, samples: list[tf.Tensor], rate: tf.Tensor
+    ) -> list:
+        """`d`, bias-corrected: not negative, whatever the samples."""
+        return averaged_squares(averages, samples, rate)
+
+    def curvature_scale(self, averages: list) -> list[tf.Tensor]:
+        """`sqrt(d)`."""
+        return root_mean_squares(averages)
 
     def step_length(self) -> tf.Tensor:
         """Length of the first step; 0 before it."""
@@ -262,13 +270,17 @@ class FuzzyHess(WeightAveragingOptimizer):
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> list[tf.Tensor]:
         momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
-        squares = [gradient**2 for gradient in gradients]
-        velocity = self.move_average(self._velocity, squares, self.beta_2, variables)
+        velocity = averaged_squares(
+            self.read_state(self._velocity, variables),
+            gradients,
+            self.rate_of_step(self.beta_2),
+        )
+        self.assign_state(self._velocity, velocity, variables)
         return newton_adam_direction(
             self.quasi_hyperbolic_momentum(momentum, gradients),
             self.measured_curvature(variables),
             self._mean_curvature.value,
-            [tf.sqrt(v) for v in velocity],
+            root_mean_squares(velocity),
             self.curvature_power,
         )
 

@@ -26,6 +26,10 @@ class Packing:
     Args:
         variables: List of weights, whose shapes and dtypes the tensors have.
 
+    Attributes:
+        members: For each vector the list of indices of the weights in it.
+        dtypes: The dtype of each vector.
+
     Example:
 
     >>> packing = Packing([tf.zeros((2, 2)), tf.zeros(1)])
@@ -40,25 +44,25 @@ class Packing:
         self._shapes = [tf.TensorShape(v.shape) for v in variables]
         self._sizes = [shape.num_elements() for shape in self._shapes]
         dtypes = [tf.as_dtype(v.dtype) for v in variables]
-        self._members = _members(self._sizes, dtypes)
-        self.dtypes = [dtypes[members[0]] for members in self._members]
+        self.members = _members(self._sizes, dtypes)
+        self.dtypes = [dtypes[members[0]] for members in self.members]
 
     @property
     def lengths(self) -> list[int]:
         """Number of elements of each vector."""
-        return [sum(self._sizes[i] for i in members) for members in self._members]
+        return [sum(self._sizes[i] for i in members) for members in self.members]
 
     def pack(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The vectors, from a tensor for each weight."""
         return [
             _joined([self._flat(tensors[i], i) for i in members])
-            for members in self._members
+            for members in self.members
         ]
 
     def unpack(self, vectors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """A tensor for each weight, from the vectors."""
         tensors: dict[int, tf.Tensor] = {}
-        for members, vector in zip(self._members, vectors, strict=True):
+        for members, vector in zip(self.members, vectors, strict=True):
             pieces = _split(vector, [self._sizes[i] for i in members])
             for i, piece in zip(members, pieces, strict=True):
                 shape = self._shapes[i]

@@ -8,7 +8,6 @@ from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.moving_average import moved_average
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -131,12 +130,6 @@ class SALO(FuzzyControlledOptimizer):
 
     def _read_loss_statistics(self) -> controller.LossStatistics:
         return controller.LossStatistics(*(v.value for v in self._loss_statistics))
-
-    def averaged_curvature(
-        self, averages: list[tf.Tensor], samples: list[tf.Tensor], rate: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """`d`, bias-corrected, with its sign."""
-        return moved_average(averages, samples, rate)
 
     def curvature_scale(self, averages: list[tf.Tensor]) -> list[tf.Tensor]:
         """`|d|`."""

@@ -39,6 +39,7 @@ LAYERS = [
         "probe_schedule",
         "plot_parts",
         "finite_steps",
+        "mean_squares",
         "minibatch",
     },
     {"second_gradient", "plots"},

@@ -6,12 +6,10 @@ import tensorflow as tf
 
 from keras_fuzzyhess.closure import ClosureGradients
 from keras_fuzzyhess.curvature import (
-    averaged_root_mean_square,
     diagonal_sample,
     hessian_vector_product,
     random_signs,
 )
-from keras_fuzzyhess.moving_average import unbiased_rate
 from tests import networks
 
 SIZE = 20
@@ -103,19 +101,6 @@ def test_random_signs_keep_the_dtype():
     seed = keras.random.SeedGenerator(0)
     (signs,) = random_signs([tf.Variable(tf.zeros(3, tf.float64))], seed)
     assert signs.dtype == tf.float64
-
-
-def test_averaged_root_mean_square_is_that_of_the_samples():
-    """With equal weights, as the first average has them, it is the plain one."""
-    samples = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
-    average, weight = [tf.zeros(3)], tf.constant(0.0)
-    for beta_3, sample in zip((0.9, 0.5, 0.99, 0.99, 0.9), samples, strict=True):
-        rate, weight = unbiased_rate(1 - beta_3, weight)
-        average = averaged_root_mean_square(average, [tf.constant(sample)], rate)
-    weights = [0.1 * 0.5 * 0.99**2 * 0.9, 0.5 * 0.99**2 * 0.9, 0.01 * 0.99 * 0.9]
-    weights += [0.01 * 0.9, 0.1]
-    expected = np.sqrt(np.average(samples**2, axis=0, weights=weights))
-    np.testing.assert_allclose(average[0], expected, rtol=1e-5)
 
 
 def test_probe_equals_hessian_vector_product_on_a_network():

@@ -1,0 +1,130 @@
+"""Moving averages of squares: plain ones, and long matrices by rows and columns."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.mean_squares import (
+    Factors,
+    MeanSquares,
+    averaged_squares,
+    root_mean_squares,
+)
+from keras_fuzzyhess.moving_average import unbiased_rate
+from keras_fuzzyhess.packing import LONG, Packing
+
+SHAPES = [(3,), (200, 300), (2, 2), (3, 3, 64, 64), (LONG,), (LONG, 1), (1, LONG)]
+"""Short ones, long matrices and a kernel, and long ones with a single row or column."""
+
+FACTORED = {1: (200, 300), 3: (576, 64)}
+
+
+def add_variable(shape, dtype, name):
+    return keras.Variable(np.zeros(shape), dtype=dtype, name=name)
+
+
+def mean_squares(shapes=SHAPES):
+    return MeanSquares([tf.zeros(s) for s in shapes], add_variable, "velocity")
+
+
+def random_values(shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return [tf.constant(rng.normal(size=s), tf.float32) for s in shapes]
+
+
+def factored_mean_squares(samples, weights):
+    """The reference: plain means of all squares, and only then the factors."""
+    squares = np.average(np.square(samples), axis=0, weights=weights)
+    rows, columns = squares.mean(1, keepdims=True), squares.mean(0, keepdims=True)
+    return rows * columns / squares.mean()
+
+
+def test_averages_are_those_of_the_samples():
+    """Whatever the momenta; in matrices those of their factors."""
+    samples = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
+    averages = [tf.zeros(12), Factors(tf.zeros(4), tf.zeros(3))]
+    weight = tf.constant(0.0)
+    for beta, sample in zip((0.9, 0.5, 0.99, 0.99, 0.9), samples, strict=True):
+        rate, weight = unbiased_rate(1 - beta, weight)
+        averages = averaged_squares(averages, [sample.ravel()] * 2, rate)
+    weights = [0.1 * 0.5 * 0.99**2 * 0.9, 0.5 * 0.99**2 * 0.9, 0.01 * 0.99 * 0.9]
+    weights += [0.01 * 0.9, 0.1]
+    plain, factored = root_mean_squares(averages)
+    expected = np.average(samples**2, axis=0, weights=weights)
+    np.testing.assert_allclose(plain, np.sqrt(expected).ravel(), rtol=1e-5)
+    expected = factored_mean_squares(samples, weights)
+    np.testing.assert_allclose(factored, np.sqrt(expected).ravel(), rtol=1e-5)
+
+
+def test_squares_that_are_a_product_lose_nothing():
+    """Signs do not count: `value**2` is of rank one."""
+    a, b = random_values([(5, 1), (1, 7)])
+    value = tf.reshape(a * b, [-1])
+    averages = averaged_squares(
+        [Factors(tf.zeros(5), tf.zeros(7))], [value], tf.constant(1.0)
+    )
+    (root,) = root_mean_squares(averages)
+    np.testing.assert_allclose(root, np.abs(value), rtol=1e-5)
+
+
+def test_before_the_first_value_all_are_zero():
+    (root,) = root_mean_squares([Factors(tf.zeros(2), tf.zeros(2))])
+    np.testing.assert_array_equal(root, np.zeros(4))
+
+
+def test_long_matrices_are_kept_by_rows_and_columns_all_else_whole():
+    averages = mean_squares().read(range(len(SHAPES)))
+    factors = [a for a in averages if isinstance(a, Factors)]
+    assert [(f.rows.shape[0], f.columns.shape[0]) for f in factors] == list(
+        FACTORED.values()
+    )
+    vectors = [a.shape[0] for a in averages if not isinstance(a, Factors)]
+    assert vectors == [3 + 4, LONG, LONG, LONG]
+
+
+@pytest.mark.parametrize("indices", [list(range(len(SHAPES))), [6, 3, 0], [1], [2, 0]])
+def test_what_is_assigned_is_read_and_the_others_keep_theirs(indices):
+    state, values = mean_squares(), random_values(SHAPES)
+    everything = list(range(len(SHAPES)))
+    for chosen in (everything, indices):
+        packed = Packing([values[i] for i in chosen]).pack(
+            [values[i] * (1.0 if chosen == everything else 2.0) for i in chosen]
+        )
+        averages = averaged_squares(state.read(chosen), packed, tf.constant(1.0))
+        state.assign(averages, chosen)
+    roots = Packing(values).unpack(root_mean_squares(state.read(everything)))
+    for i, (value, root) in enumerate(zip(values, roots, strict=True)):
+        expected = np.abs(value) * (
+            2.0 if i in indices and indices != everything else 1
+        )
+        if i in FACTORED:
+            matrix = np.reshape(expected, FACTORED[i])
+            expected = np.sqrt(factored_mean_squares([matrix], [1])).reshape(
+                value.shape
+            )
+        np.testing.assert_allclose(root, expected, rtol=1e-5, err_msg=str(SHAPES[i]))
+
+
+def test_the_state_of_a_long_matrix_is_hardly_more_than_two_numbers_a_weight():
+    weights = [keras.Variable(np.zeros((400, 300))), keras.Variable(np.zeros(300))]
+    optimizer = FuzzyHess()
+    optimizer.build(weights)
+    numbers = sum(np.prod(v.shape, dtype=int) for v in optimizer.variables)
+    assert numbers < 2.02 * sum(np.prod(w.shape) for w in weights)
+
+
+def test_a_step_is_one_with_the_factors_of_what_was_measured():
+    """The first one, whose momentum and averages are those of its gradient."""
+    values = np.random.default_rng(0).normal(size=(256, 256)).astype("float32")
+    w = tf.Variable(values)
+    optimizer = FuzzyHess(curvature_power=0.0, seed=0)
+    optimizer.minimize(lambda: tf.reduce_sum(w**3) / 3, [w])
+    gradient = np.square(values)
+    direction = gradient / np.sqrt(factored_mean_squares([gradient], [1]))
+    bound = 3 * np.sqrt(np.mean(direction**2))
+    direction, step = np.clip(direction, -bound, bound), values - w.numpy()
+    length = np.sum(direction * step) / np.sum(direction**2)
+    assert length > 0
+    np.testing.assert_allclose(step, length * direction, atol=1e-6)
