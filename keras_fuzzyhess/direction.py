@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from keras_fuzzyhess.outer_product import OuterProduct, dense, total
 from keras_fuzzyhess.step_length import root_mean_square
 
 GRADIENT_SHARE = 0.2
@@ -24,22 +25,22 @@ CLIP_FACTOR = 3.0
 
 def newton_adam_direction(
     momentum: Sequence[tf.Tensor],
-    curvature: Sequence[tf.Tensor],
+    curvature: Sequence[tf.Tensor | OuterProduct],
     mean_curvature: tf.Tensor,
-    gradient_scale: Sequence[tf.Tensor],
+    gradient_scale: Sequence[tf.Tensor | OuterProduct],
     power: float,
 ) -> list[tf.Tensor]:
     """The momentum divided by the preconditioner, outliers clipped.
 
     Args:
-        momentum: List of tensors `m`, averages of the gradient.
-        curvature: List of tensors `sqrt(d)`.
+        momentum: List of vectors `m`, averages of the gradient.
+        curvature: List of vectors or outer products `sqrt(d)`.
         mean_curvature: Scalar, the mean of `sqrt(d)` over all weights.
-        gradient_scale: List of tensors `sqrt(v)`.
+        gradient_scale: List of the same kinds, `sqrt(v)`.
         power: Share of curvature, see `preconditioner`.
 
     Returns:
-        List of tensors `u` without unit, whatever the power, elements about 1 where
+        List of vectors `u` without unit, whatever the power, elements about 1 where
         gradients agree; the step is along `-u`.
 
     Example:
@@ -50,8 +51,8 @@ def newton_adam_direction(
     >>> [round(float(x), 3) for x in u[0]]
     [0.625, 1.667]
     """
-    count = sum(v.shape.num_elements() for v in gradient_scale)
-    mean = tf.add_n([tf.cast(tf.reduce_sum(v), tf.float32) for v in gradient_scale])
+    count = sum(m.shape.num_elements() for m in momentum)
+    mean = tf.add_n([total(v) for v in gradient_scale])
     direction = [
         m / preconditioner(d, mean_curvature, v, mean / count, power)
         for m, d, v in zip(momentum, curvature, gradient_scale, strict=True)
@@ -60,9 +61,9 @@ def newton_adam_direction(
 
 
 def preconditioner(
-    curvature: tf.Tensor,
+    curvature: tf.Tensor | OuterProduct,
     mean_curvature: tf.Tensor,
-    gradient_scale: tf.Tensor,
+    gradient_scale: tf.Tensor | OuterProduct,
     mean_gradient_scale: tf.Tensor,
     power: float,
 ) -> tf.Tensor:
@@ -75,15 +76,16 @@ def preconditioner(
     that of the gradients, so that a step length means the same for every power.
 
     Args:
-        curvature: Tensor `sqrt(d)`, the root mean square of the curvature samples.
+        curvature: Vector or outer product `sqrt(d)`, the root mean square of the
+            curvature samples.
         mean_curvature: Scalar, its mean over all weights; where it is 0, all weights
             count as equally curved.
-        gradient_scale: Tensor `sqrt(v)`, the root mean square of the gradients.
+        gradient_scale: The same of the gradients, `sqrt(v)`.
         mean_gradient_scale: Scalar, its mean over all weights.
         power: Share of curvature: 1 is pure curvature, 0 Adam's scale.
 
     Returns:
-        Positive tensor.
+        Positive vector.
 
     Example:
 
@@ -91,18 +93,37 @@ def preconditioner(
     >>> preconditioner(d, 1.0, v, 1.0, 0.5).numpy().round(4).tolist()
     [6.0, 1.0]
     """
-    gradient_scale = gradient_scale + EPSILON
     if power == 0:
-        return gradient_scale
+        return dense(gradient_scale) + EPSILON
     # Scalars first: each operation on all weights costs a passage through memory.
     slope = mean_gradient_scale * tf.math.divide_no_nan(1.0, mean_curvature)
     equal = tf.where(mean_curvature > 0, 0.0, 1.0)
     offset = mean_gradient_scale * (equal + CURVATURE_DAMPING) + EPSILON
+    if power == 0.5 and isinstance(curvature, OuterProduct):
+        return _geometric_mean(curvature, slope, offset, gradient_scale)
+    curvature, gradient_scale = dense(curvature), dense(gradient_scale) + EPSILON
     dtype = curvature.dtype
     newton = tf.cast(slope, dtype) * curvature + tf.cast(offset, dtype)
     if power == 0.5:  # tf.pow takes several times as long as a square root
         return tf.sqrt(newton * gradient_scale)
     return newton**power * gradient_scale ** (1 - power)
+
+
+def _geometric_mean(curvature, slope, offset, gradient_scale):
+    """`sqrt((slope curvature + offset) gradient_scale + offset eps)`.
+
+    Under the root are three outer products, whose sum is a product of thin matrices.
+    """
+    rows, columns = gradient_scale
+    slope, offset = tf.cast(slope, rows.dtype), tf.cast(offset, rows.dtype)
+    left = [slope * curvature.rows * rows, offset * rows, tf.ones_like(rows)]
+    right = [
+        curvature.columns * columns,
+        columns,
+        tf.fill(columns.shape, EPSILON * offset),
+    ]
+    squares = tf.matmul(tf.stack(left, axis=1), tf.stack(right))
+    return tf.sqrt(tf.reshape(squares, [-1]))
 
 
 def clip_to_root_mean_square(

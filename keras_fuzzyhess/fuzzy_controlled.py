@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import arguments, controller, curvature
+from keras_fuzzyhess import arguments, controller, curvature, outer_product
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     resolve_rule_base,
@@ -161,8 +161,8 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
             self.read_state(self._curvature, variables), samples, rate
         )
         scales = self.curvature_scale(averages)
-        count = sum(scale.shape.num_elements() for scale in scales)
-        total = tf.add_n([tf.cast(tf.reduce_sum(s), tf.float32) for s in scales])
+        count = sum(sample.shape.num_elements() for sample in samples)
+        total = tf.add_n([outer_product.total(scale) for scale in scales])
 
         def keep():
             self.assign_state(self._curvature, averages, variables)

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.moving_average import mix
+from keras_fuzzyhess.outer_product import OuterProduct
 from keras_fuzzyhess.packing import LONG, PackedState, Packing
 
 
@@ -68,20 +69,23 @@ def _averaged(average, squares, rate):
     )
 
 
-def root_mean_squares(averages: Iterable[tf.Tensor | Factors]) -> list[tf.Tensor]:
+def root_mean_squares(
+    averages: Iterable[tf.Tensor | Factors],
+) -> list[tf.Tensor | OuterProduct]:
     """The square roots of averages, for factors of `rows columns / mean(rows)`.
 
     Args:
         averages: List of vectors or `Factors`.
 
     Returns:
-        List of vectors.
+        List of vectors, for `Factors` an `OuterProduct`.
 
     Example:
 
+    >>> from keras_fuzzyhess.outer_product import dense
     >>> averages = [tf.constant([9.0]), Factors([1.0, 17.0], [1.0, 1.0, 25.0])]
     >>> for root in root_mean_squares(averages):
-    ...     print(root.numpy().round(2))
+    ...     print(dense(root).numpy().round(2))
     [3.]
     [0.33 0.33 1.67 1.37 1.37 6.87]
     """
@@ -93,8 +97,7 @@ def root_mean_squares(averages: Iterable[tf.Tensor | Factors]) -> list[tf.Tensor
 
 def _outer_root(rows, columns):
     relative = tf.math.divide_no_nan(rows, tf.reduce_mean(rows))
-    outer = tf.sqrt(relative)[:, tf.newaxis] * tf.sqrt(columns)
-    return tf.reshape(outer, [-1])
+    return OuterProduct(tf.sqrt(relative), tf.sqrt(columns))
 
 
 class MeanSquares:
@@ -111,6 +114,7 @@ class MeanSquares:
 
     Example:
 
+    >>> from keras_fuzzyhess.outer_product import dense
     >>> weights = [tf.zeros((300, 200)), tf.zeros(3)]
     >>> def add_variable(shape, dtype, name):
     ...     return keras.Variable(tf.zeros(shape), dtype=dtype, name=name)
@@ -119,7 +123,7 @@ class MeanSquares:
     ...     state.read([0, 1]), [tf.fill([60_000], 2.0), tf.ones(3)], tf.constant(1.0)
     ... )
     >>> state.assign(averages, [0, 1])
-    >>> [root.numpy()[:3].tolist() for root in root_mean_squares(state.read([0, 1]))]
+    >>> [dense(r).numpy()[:3].tolist() for r in root_mean_squares(state.read([0, 1]))]
     [[2.0, 2.0, 2.0], [1.0, 1.0, 1.0]]
     """
 

@@ -75,7 +75,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             the step length, without unit. Defaults to `1.0`. The rules make up for most
             of a change of it.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
-        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.99`.
+        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.9`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
             0 is Adam's direction, 1 pure curvature. Defaults to `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a curvature
@@ -129,7 +129,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         self,
         learning_rate=1.0,
         beta_1=0.9,
-        beta_2=0.99,
+        beta_2=0.9,
         curvature_power=0.5,
         probe_interval=10,
         probe_radius=0.01,

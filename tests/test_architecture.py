@@ -27,6 +27,7 @@ LAYERS = [
         "graph_path",
         "closure",
         "curvature",
+        "outer_product",
         "packing",
         "step_length",
         "replicas",

@@ -12,6 +12,7 @@ from keras_fuzzyhess.direction import (
     newton_adam_direction,
     preconditioner,
 )
+from keras_fuzzyhess.outer_product import OuterProduct, dense, total
 
 CURVATURE, SCALE = tf.constant([0.0, 1.0, 4.0]), tf.constant([1.0, 9.0, 0.25])
 MEAN, MEAN_SCALE = np.mean(CURVATURE), np.mean(SCALE)
@@ -30,6 +31,32 @@ def test_preconditioner_is_the_formula(power):
         CURVATURE, tf.constant(MEAN), SCALE, tf.constant(MEAN_SCALE), power
     )
     np.testing.assert_allclose(measured, expected_scale(power), rtol=1e-5)
+
+
+@every_power
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_preconditioner_of_outer_products_is_that_of_their_elements(power, dtype):
+    rng = np.random.default_rng(0)
+    curvature, scale = (
+        OuterProduct(*(tf.constant(rng.uniform(0.1, 2.0, n), dtype) for n in (4, 3)))
+        for _ in range(2)
+    )
+    means = [total(factors) / 12 for factors in (curvature, scale)]
+    measured = preconditioner(curvature, means[0], scale, means[1], power)
+    expected = preconditioner(dense(curvature), means[0], dense(scale), means[1], power)
+    assert measured.dtype == dtype
+    np.testing.assert_allclose(measured, expected, rtol=1e-5)
+
+
+@every_power
+def test_preconditioner_is_positive_where_no_gradient_was_seen(power):
+    """A row of an embedding that no minibatch had yet."""
+    scale = OuterProduct(tf.constant([1.0, 0.0]), tf.constant([1.0, 2.0, 0.0]))
+    curvature = OuterProduct(tf.constant([0.5, 0.0]), tf.constant([1.0, 0.0, 1.0]))
+    measured = preconditioner(
+        curvature, total(curvature) / 6, scale, total(scale) / 6, power
+    )
+    assert (measured.numpy() > 0).all()
 
 
 @every_power

@@ -123,8 +123,8 @@ def test_steps_are_the_formula(power):
     for step in range(1, 16):
         optimizer.minimize(lambda: tf.reduce_sum(hessian * w**2) / 2, [w])
         gradient = hessian * expected
-        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
-        scale = np.sqrt(v / (1 - 0.99**step))
+        m, v = 0.9 * m + 0.1 * gradient, 0.9 * v + 0.1 * gradient**2
+        scale = np.sqrt(v / (1 - 0.9**step))
         newton = scale.mean() * (hessian / hessian.mean() + CURVATURE_DAMPING)
         momentum = 0.8 * m / (1 - 0.9**step) + 0.2 * gradient
         u = momentum / (newton**power * scale ** (1 - power))
@@ -151,9 +151,9 @@ def test_a_gradient_much_larger_than_all_before_takes_a_bounded_step():
         before = w.numpy()
         gradient.assign(values)
         optimizer.minimize(lambda: tf.reduce_sum(gradient * w + 0.0 * w**2), [w])
-        m, v = 0.9 * m + 0.1 * values, 0.99 * v + 0.01 * values**2
+        m, v = 0.9 * m + 0.1 * values, 0.9 * v + 0.1 * values**2
         momentum = 0.8 * m / (1 - 0.9**step) + 0.2 * values
-        u = momentum / np.sqrt(v / (1 - 0.99**step))
+        u = momentum / np.sqrt(v / (1 - 0.9**step))
         size = np.sqrt(np.mean(u**2))
         usual = usual or size
         bounded = min(size, LARGEST_GROWTH * usual)

@@ -28,8 +28,12 @@ see `keras_fuzzyhess.controller`."""
 GAINS = {"tiny": 0.1, "small": 0.3, "half": 0.5, "full": 1.0}
 """Peaks of the sets of `gain`: factor of the learning rate."""
 
-BETAS = {"short": 0.9, "medium": 0.95, "long": 0.99}
-"""Peaks of the sets of `beta_3`: a memory of about 10, 20 and 100 curvature samples."""
+BETAS = {"short": 0.8, "medium": 0.9, "long": 0.95}
+"""Peaks of the sets of `beta_3`: a memory of about 5, 10 and 20 curvature samples, at
+first 50, 100 and 200 steps."""
+
+PAPER_BETAS = {"short": 0.9, "medium": 0.95, "long": 0.99}
+"""The same for the rule base in the paper's form, with a sample in every step."""
 
 GAIN_RATE_SPREAD, GAIN_SPREAD, BETA_SPREAD = 0.01, 0.1, 0.009
 """Half the width of each output's triangles. All triangles of an output are equally
@@ -91,7 +95,7 @@ def default_rule_base() -> RuleBase:
     memory of the curvature grows with progress, and is short while the loss rises.
 
     Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.085 to 0.025, `beta_3` in
-    [0, 0.9995] with peaks from 0.9 to 0.99. The centroid reaches the peaks, for
+    [0, 0.9995] with peaks from 0.8 to 0.95. The centroid reaches the peaks, for
     they belong to symmetric triangles inside the range. All numbers are our choice.
 
     Returns:
@@ -107,7 +111,7 @@ def default_rule_base() -> RuleBase:
     """
     gain_rate = _peaks("gain_rate", -0.1, 0.1, GAIN_RATES, GAIN_RATE_SPREAD)
     trend = (RISING, FLAT, FALLING)
-    return _rule_base("default", trend, gain_rate, DEFAULT_RULES)
+    return _rule_base("default", trend, gain_rate, BETAS, DEFAULT_RULES)
 
 
 def paper_rule_base() -> RuleBase:
@@ -118,7 +122,8 @@ def paper_rule_base() -> RuleBase:
     the form is the paper's, every number and every rule here is our choice.
 
     The gain is high while the loss falls early, and low when it rises or late. Ranges:
-    `gain` in [0, 2] with peaks from 0.1 to 1, `beta_3` as in `default_rule_base`.
+    `gain` in [0, 2] with peaks from 0.1 to 1, `beta_3` in [0, 0.9995] with peaks from
+    0.9 to 0.99.
 
     Returns:
         The `RuleBase`.
@@ -130,13 +135,14 @@ def paper_rule_base() -> RuleBase:
     """
     gain = _peaks("gain", 0.0, 2.0, GAINS, GAIN_SPREAD)
     trend = (-CLEAR_TREND, 0.0, CLEAR_TREND)
-    return _rule_base("paper", trend, gain, PAPER_RULES)
+    return _rule_base("paper", trend, gain, PAPER_BETAS, PAPER_RULES)
 
 
 def _rule_base(
     name: str,
     trend: tuple[float, float, float],
     gain: Variable,
+    betas: dict[str, float],
     rules: tuple[tuple[str, str, str, str, str], ...],
 ) -> RuleBase:
     loss_trend = Variable(
@@ -162,7 +168,7 @@ def _rule_base(
     return RuleBase(
         name,
         (loss_trend, progress),
-        (gain, _peaks("beta_3", 0.0, 0.9995, BETAS, BETA_SPREAD)),
+        (gain, _peaks("beta_3", 0.0, 0.9995, betas, BETA_SPREAD)),
         tuple(
             Rule(
                 {"loss_trend": trend_term, "progress": stage},

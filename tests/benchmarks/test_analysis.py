@@ -85,7 +85,7 @@ def test_defaults_are_those_that_the_ablations_chose():
     """
     config = FuzzyHess().get_config()
     defaults = {
-        "beta_2": 0.99,
+        "beta_2": 0.9,
         "curvature_power": 0.5,
         "probe_interval": 10,
         "use_ema": True,

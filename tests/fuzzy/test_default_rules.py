@@ -58,17 +58,22 @@ def expected_peaks(gain):
 
 
 @pytest.mark.parametrize(
-    "make, gain", [(default_rule_base, "gain_rate"), (paper_rule_base, "gain")]
+    "make, gain, betas",
+    [
+        (default_rule_base, "gain_rate", (0.8, 0.9, 0.95)),
+        (paper_rule_base, "gain", (0.9, 0.95, 0.99)),
+    ],
 )
-def test_the_centroid_reaches_the_peaks(make, gain):
+def test_the_centroid_reaches_the_peaks(make, gain, betas):
     outputs = infer(make(), list(TRENDS[gain].values()), list(STAGES.values()))
     for row, trend in enumerate(TRENDS[gain]):
         np.testing.assert_allclose(
             outputs[gain][row], expected_peaks(gain)[trend], atol=1e-12
         )
+    short, medium, long = betas
     np.testing.assert_allclose(
         outputs["beta_3"],
-        [[0.9, 0.9, 0.95], [0.9, 0.95, 0.99], [0.9, 0.99, 0.99]],
+        [[short, short, medium], [short, medium, long], [short, long, long]],
         atol=1e-12,
     )
 

@@ -1,0 +1,56 @@
+"""Matrices that are a column times a row, without a number for each element."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class OuterProduct(NamedTuple):
+    """The matrix `rows[i] columns[j]`.
+
+    Attributes:
+        rows: Vector, one number for each row.
+        columns: Vector, one number for each column.
+    """
+
+    rows: tf.Tensor
+    columns: tf.Tensor
+
+
+def dense(values: tf.Tensor | OuterProduct) -> tf.Tensor:
+    """All elements, those of a matrix row by row.
+
+    Args:
+        values: Vector or `OuterProduct`.
+
+    Returns:
+        Vector.
+
+    Example:
+
+    >>> dense(OuterProduct(tf.constant([1.0, 2.0]), tf.constant([3.0, 4.0]))).numpy()
+    array([3., 4., 6., 8.], dtype=float32)
+    """
+    if not isinstance(values, OuterProduct):
+        return values
+    return tf.reshape(values.rows[:, tf.newaxis] * values.columns, [-1])
+
+
+def total(values: tf.Tensor | OuterProduct) -> tf.Tensor:
+    """The sum of all elements, in float32.
+
+    Args:
+        values: Vector or `OuterProduct`.
+
+    Returns:
+        Scalar.
+
+    Example:
+
+    >>> float(total(OuterProduct(tf.constant([1.0, 2.0]), tf.constant([3.0, 4.0]))))
+    21.0
+    """
+    if not isinstance(values, OuterProduct):
+        return tf.cast(tf.reduce_sum(values), tf.float32)
+    rows, columns = (tf.cast(tf.reduce_sum(side), tf.float32) for side in values)
+    return rows * columns
