@@ -122,8 +122,8 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """Scalar by which the learning rate and the gain are multiplied."""
         raise NotImplementedError
 
-    def curvature_scale(self, averages: list) -> list[tf.Tensor]:
-        """Tensors, not negative, that averages of the curvature stand for."""
+    def curvature_scale(self, averages: list) -> list:
+        """Vectors or outer products, not negative, that averages stand for."""
         raise NotImplementedError
 
     def curvature_state(
@@ -210,7 +210,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
         return unbiased_rate(1 - momentum, weight)[0]
 
-    def measured_curvature(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    def measured_curvature(self, variables: Sequence[tf.Variable]) -> list:
         """The scale of the curvature as it has been measured so far."""
         return self.curvature_scale(self.read_state(self._curvature, variables))
 

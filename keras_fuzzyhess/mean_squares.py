@@ -69,7 +69,7 @@ def _averaged(average, squares, rate):
     )
 
 
-def root_mean_squares(
+def square_roots(
     averages: Iterable[tf.Tensor | Factors],
 ) -> list[tf.Tensor | OuterProduct]:
     """The square roots of averages, for factors of `rows columns / mean(rows)`.
@@ -84,7 +84,7 @@ def root_mean_squares(
 
     >>> from keras_fuzzyhess.outer_product import dense
     >>> averages = [tf.constant([9.0]), Factors([1.0, 17.0], [1.0, 1.0, 25.0])]
-    >>> for root in root_mean_squares(averages):
+    >>> for root in square_roots(averages):
     ...     print(dense(root).numpy().round(2))
     [3.]
     [0.33 0.33 1.67 1.37 1.37 6.87]
@@ -123,7 +123,7 @@ class MeanSquares:
     ...     state.read([0, 1]), [tf.fill([60_000], 2.0), tf.ones(3)], tf.constant(1.0)
     ... )
     >>> state.assign(averages, [0, 1])
-    >>> [dense(r).numpy()[:3].tolist() for r in root_mean_squares(state.read([0, 1]))]
+    >>> [dense(r).numpy()[:3].tolist() for r in square_roots(state.read([0, 1]))]
     [[2.0, 2.0, 2.0], [1.0, 1.0, 1.0]]
     """
 

@@ -10,11 +10,7 @@ from keras_fuzzyhess import curvature
 from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
 from keras_fuzzyhess.direction import GRADIENT_SHARE, newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.mean_squares import (
-    MeanSquares,
-    averaged_squares,
-    root_mean_squares,
-)
+from keras_fuzzyhess.mean_squares import MeanSquares, averaged_squares, square_roots
 from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import moved_average
 from keras_fuzzyhess.probe_schedule import probe_schedule
@@ -52,6 +48,8 @@ class FuzzyHess(WeightAveragingOptimizer):
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
     clipped to 3 times its root mean square, which is kept below 1.5 times its average.
+    Of a weight of at least `2**15` elements and two axes, `d` and `v` are kept by the
+    means of rows and columns, as in Adafactor (arXiv 1804.04235): `mean_squares.py`.
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`. On the way, for
     validation too, the model has the weights themselves. `AveragesInValidation()`
@@ -235,9 +233,9 @@ class FuzzyHess(WeightAveragingOptimizer):
         """`d`, bias-corrected: not negative, whatever the samples."""
         return averaged_squares(averages, samples, rate)
 
-    def curvature_scale(self, averages: list) -> list[tf.Tensor]:
+    def curvature_scale(self, averages: list) -> list:
         """`sqrt(d)`."""
-        return root_mean_squares(averages)
+        return square_roots(averages)
 
     def step_length(self) -> tf.Tensor:
         """Length of the first step; 0 before it."""
@@ -280,7 +278,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             self.quasi_hyperbolic_momentum(momentum, gradients),
             self.measured_curvature(variables),
             self._mean_curvature.value,
-            root_mean_squares(velocity),
+            square_roots(velocity),
             self.curvature_power,
         )
 

@@ -10,7 +10,7 @@ from keras_fuzzyhess.mean_squares import (
     Factors,
     MeanSquares,
     averaged_squares,
-    root_mean_squares,
+    square_roots,
 )
 from keras_fuzzyhess.moving_average import unbiased_rate
 from keras_fuzzyhess.outer_product import dense
@@ -52,7 +52,7 @@ def test_averages_are_those_of_the_samples():
         averages = averaged_squares(averages, [sample.ravel()] * 2, rate)
     weights = [0.1 * 0.5 * 0.99**2 * 0.9, 0.5 * 0.99**2 * 0.9, 0.01 * 0.99 * 0.9]
     weights += [0.01 * 0.9, 0.1]
-    plain, factored = map(dense, root_mean_squares(averages))
+    plain, factored = map(dense, square_roots(averages))
     expected = np.average(samples**2, axis=0, weights=weights)
     np.testing.assert_allclose(plain, np.sqrt(expected).ravel(), rtol=1e-5)
     expected = factored_mean_squares(samples, weights)
@@ -66,12 +66,12 @@ def test_squares_that_are_a_product_lose_nothing():
     averages = averaged_squares(
         [Factors(tf.zeros(5), tf.zeros(7))], [value], tf.constant(1.0)
     )
-    (root,) = root_mean_squares(averages)
+    (root,) = square_roots(averages)
     np.testing.assert_allclose(dense(root), np.abs(value), rtol=1e-5)
 
 
 def test_before_the_first_value_all_are_zero():
-    (root,) = root_mean_squares([Factors(tf.zeros(2), tf.zeros(2))])
+    (root,) = square_roots([Factors(tf.zeros(2), tf.zeros(2))])
     np.testing.assert_array_equal(dense(root), np.zeros(4))
 
 
@@ -95,7 +95,7 @@ def test_what_is_assigned_is_read_and_the_others_keep_theirs(indices):
         )
         averages = averaged_squares(state.read(chosen), packed, tf.constant(1.0))
         state.assign(averages, chosen)
-    roots = map(dense, root_mean_squares(state.read(everything)))
+    roots = map(dense, square_roots(state.read(everything)))
     roots = Packing(values).unpack(list(roots))
     for i, (value, root) in enumerate(zip(values, roots, strict=True)):
         expected = np.abs(value) * (

@@ -78,7 +78,7 @@ def test_hand_written_loop_with_two_optimizers():
         return fake
 
     first = None
-    for i in range(450):
+    for i in range(600):
         noise = tf.random.stateless_normal((64, 4), (i, 0))
         real = target + 0.3 * tf.random.stateless_normal((64, 2), (i, 1))
         fake = step(noise, real)
@@ -86,7 +86,7 @@ def test_hand_written_loop_with_two_optimizers():
     distance = [np.linalg.norm(np.mean(f, 0) - target) for f in (first, fake)]
     assert distance[1] < 0.5 * distance[0]
     for optimizer in optimizers:
-        assert optimizer.diagnostics["probes"] == probes_in(450, optimizer)
+        assert optimizer.diagnostics["probes"] == probes_in(600, optimizer)
         assert optimizer.diagnostics["gain"] == pytest.approx(1.0)
         assert optimizer.diagnostics["mean_curvature"] > 0
 
