@@ -1,4 +1,4 @@
-"""Time of a training step as a multiple of Adam's, on networks of three sizes.
+"""Time and state of a training step as multiples of Adam's, on three sizes of network.
 
 Each round times a block of steps of every optimizer, in turn; the figure is the median
 over rounds of the ratio within a round, so that a machine that slows down for a while
@@ -95,10 +95,12 @@ def measure(size, rounds, jit_compile):
     """Prints a line for each optimizer."""
     (x, y), _ = quickstart.load_digits()
     batch = [tf.constant(a[: quickstart.BATCH_SIZE]) for a in (x, y)]
-    steps, first, seconds = {}, {}, {name: [] for name in OPTIMIZERS}
+    steps, first, state, seconds = {}, {}, {}, {name: [] for name in OPTIMIZERS}
     for name, make in OPTIMIZERS.items():
-        steps[name] = new_step(size, make(), jit_compile)
+        optimizer = make()
+        steps[name] = new_step(size, optimizer, jit_compile)
         first[name] = timed(steps[name], batch, 1)
+        state[name] = sum(v.numpy().size for v in optimizer.variables)
         timed(steps[name], batch, STEPS - 1)
     for _ in range(rounds):
         for name, step in steps.items():
@@ -109,7 +111,8 @@ def measure(size, rounds, jit_compile):
         print(
             f"{size:<8}{name:<30}{1e3 * np.median(values):7.2f} ms  "
             f"{middle:.2f} x Adam (quartiles {low:.2f} to {high:.2f}), "
-            f"first step {first[name]:.1f} s, {first[name] / first['Adam']:.1f} x",
+            f"first step {first[name]:.1f} s, {first[name] / first['Adam']:.1f} x, "
+            f"state {state[name] / state['Adam']:.2f} x",
             flush=True,
         )
 
