@@ -34,9 +34,14 @@ class PlainMomentum(FuzzyHess):
 class Signed(FuzzyHess):
     """Absolute value of the average curvature in place of its root mean square."""
 
-    curvature_state = SALO.curvature_state
-    averaged_curvature = SALO.averaged_curvature
-    curvature_scale = SALO.curvature_scale
+    def curvature_state(self, variables):
+        return SALO.curvature_state(self, variables)
+
+    def averaged_curvature(self, averages, samples, rate):
+        return SALO.averaged_curvature(self, averages, samples, rate)
+
+    def curvature_scale(self, averages):
+        return SALO.curvature_scale(self, averages)
 
 
 def _without_control():
