@@ -164,8 +164,9 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         callbacks = [*(kwargs.pop("callbacks", None) or []), watch]
         if not any(isinstance(c, keras.callbacks.TerminateOnNaN) for c in callbacks):
             callbacks.append(keras.callbacks.TerminateOnNaN())
+        puts_averages = (keras.callbacks.SwapEMAWeights, AveragesInValidation)
         if model.optimizer.use_ema and not any(
-            isinstance(c, keras.callbacks.SwapEMAWeights) for c in callbacks
+            isinstance(c, puts_averages) for c in callbacks
         ):
             callbacks.append(AveragesInValidation())
         history = model.fit(*args, **kwargs, callbacks=callbacks).history

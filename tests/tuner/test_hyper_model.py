@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess import SALO, FuzzyHess
+from keras_fuzzyhess import SALO, AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base
 from tests.tuner.searches import LOSS, data, network, scores, search, tuner
@@ -29,10 +29,12 @@ class WeightsAtTheEnd(keras.callbacks.Callback):
         np.savez(self.path, *self.model.get_weights())
 
 
-def test_trial_0_is_plain_fuzzyhess_bit_for_bit(tmp_path):
+@pytest.mark.parametrize("given", [[], [AveragesInValidation()]], ids=["", "averages"])
+def test_trial_0_is_plain_fuzzyhess_bit_for_bit(tmp_path, given):
+    """With the user's own callback too: two would leave the averages in a training."""
     everything = hypermodel(search=("breakpoints", "weights", "outputs"))
     searching = tuner("RandomSearch", tmp_path, everything, max_trials=1)
-    search(searching, callbacks=[WeightsAtTheEnd(tmp_path / "weights.npz")])
+    search(searching, callbacks=[*given, WeightsAtTheEnd(tmp_path / "weights.npz")])
     keras.utils.set_random_seed(0)
     model = network()
     model.compile(optimizer=FuzzyHess(), loss=LOSS)
