@@ -203,7 +203,7 @@ def test_outputs_keep_their_widths():
     np.testing.assert_allclose(cut.points, (peak - spread, peak, peak + spread))
     assert hold == gain_rate.terms[1]  # 0 times any factor
     memory = [1 / (1 - term.points[1]) for term in outputs(hp, beta_3).terms]
-    np.testing.assert_allclose(memory, (20, 40, 200))
+    np.testing.assert_allclose(memory, (10, 20, 40))
 
 
 def test_a_trial_remembers_what_it_varies(tmp_path):
