@@ -14,7 +14,8 @@ RECORDED = Path(__file__).parent / "results" / "workloads"
 
 BEFORE = RECORDED.parent / "ablations"
 """Ablations of the FuzzyHess of commit bff635a, and that itself. It differs from the
-present one in the scatter of the loss, then a mean of absolute differences."""
+present one in the scatter of the loss, then a mean of absolute differences, and in longer
+memories (`beta_2` 0.99), and kept all mean squares whole."""
 
 Key = tuple[str, str, str, float, int]
 """Workload, contestant, schedule, learning rate, seed."""
