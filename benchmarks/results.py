@@ -13,9 +13,9 @@ RECORDED = Path(__file__).parent / "results" / "workloads"
 """Where the recorded results are."""
 
 BEFORE = RECORDED.parent / "ablations"
-"""Ablations of the FuzzyHess of commit bff635a, and that itself. It differs from the
-present one in the scatter of the loss, then a mean of absolute differences, and in longer
-memories (`beta_2` 0.99), and kept all mean squares whole."""
+"""Ablations of the FuzzyHess of commit bff635a, and that itself. It had
+another scatter of the loss, a mean of absolute differences, longer memories (`beta_2`
+0.99) and a mean square for each weight."""
 
 Key = tuple[str, str, str, float, int]
 """Workload, contestant, schedule, learning rate, seed."""
