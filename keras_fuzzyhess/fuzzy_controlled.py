@@ -1,6 +1,6 @@
 """What FuzzyHess and SALO share: momenta, and a fuzzy system that drives them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -194,21 +194,21 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
 
     def move_average(
         self,
-        average: PackedState,
+        average: PackedState | MeanSquares,
         values: list[tf.Tensor],
         momentum: float,
         variables: Sequence[tf.Variable],
-    ) -> list[tf.Tensor]:
-        """`average <- momentum average + (1 - momentum) values`, bias-corrected."""
-        averages = self.read_state(average, variables)
-        moved = moved_average(averages, values, self.rate_of_step(momentum))
+        move: Callable[..., list] = moved_average,
+    ) -> list:
+        """`average <- momentum average + (1 - momentum) values`, bias-corrected.
+
+        With `move=averaged_squares` their squares.
+        """
+        weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
+        rate, _ = unbiased_rate(1 - momentum, weight)
+        moved = move(self.read_state(average, variables), values, rate)
         self.assign_state(average, moved, variables)
         return moved
-
-    def rate_of_step(self, momentum: float) -> tf.Tensor:
-        """The weight of this step's value in an average over all steps."""
-        weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
-        return unbiased_rate(1 - momentum, weight)[0]
 
     def measured_curvature(self, variables: Sequence[tf.Variable]) -> list:
         """The scale of the curvature as it has been measured so far."""

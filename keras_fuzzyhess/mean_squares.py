@@ -134,18 +134,16 @@ class MeanSquares:
         name: str,
     ) -> None:
         self._specs = [tf.TensorSpec(v.shape, tf.as_dtype(v.dtype)) for v in variables]
-        self._factors = {
-            i: Factors(
-                *(
+        self._factors: dict[int, Factors] = {}
+        for i, spec in enumerate(self._specs):
+            if sides := _sides(spec.shape):
+                rows, columns = (
                     add_variable(
                         shape=(side,), dtype=spec.dtype.name, name=f"{name}_{of}"
                     )
                     for of, side in zip(Factors._fields, sides, strict=True)
                 )
-            )
-            for i, spec in enumerate(self._specs)
-            if (sides := _sides(spec.shape))
-        }
+                self._factors[i] = Factors(rows, columns)
         others = [i for i in range(len(variables)) if i not in self._factors]
         self._place = {i: place for place, i in enumerate(others)}
         self._others = PackedState([self._specs[i] for i in others], add_variable, name)

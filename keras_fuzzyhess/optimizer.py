@@ -268,12 +268,9 @@ class FuzzyHess(WeightAveragingOptimizer):
         self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> list[tf.Tensor]:
         momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
-        velocity = averaged_squares(
-            self.read_state(self._velocity, variables),
-            gradients,
-            self.rate_of_step(self.beta_2),
+        velocity = self.move_average(
+            self._velocity, gradients, self.beta_2, variables, averaged_squares
         )
-        self.assign_state(self._velocity, velocity, variables)
         return newton_adam_direction(
             self.quasi_hyperbolic_momentum(momentum, gradients),
             self.measured_curvature(variables),
