@@ -27,8 +27,7 @@ class ConstantShift(FuzzyHess):
 class PlainMomentum(FuzzyHess):
     """Adam's momentum, in which the last gradient has no share of its own."""
 
-    def quasi_hyperbolic_momentum(self, momentum, gradients):
-        return momentum
+    gradient_share = 0.0
 
 
 class Signed(FuzzyHess):
@@ -36,9 +35,6 @@ class Signed(FuzzyHess):
 
     def curvature_state(self, variables):
         return SALO.curvature_state(self, variables)
-
-    def averaged_curvature(self, averages, samples, rate):
-        return SALO.averaged_curvature(self, averages, samples, rate)
 
     def curvature_scale(self, averages):
         return SALO.curvature_scale(self, averages)

@@ -1,6 +1,6 @@
 """What FuzzyHess and SALO share: momenta, and a fuzzy system that drives them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from keras_fuzzyhess.fuzzy import (
 )
 from keras_fuzzyhess.mean_squares import MeanSquares
 from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.moving_average import moved_average, unbiased_rate
+from keras_fuzzyhess.moving_average import unbiased_rate
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.replicas import all_reduce_sum
 from keras_fuzzyhess.saved_state import SavedStateOptimizer
@@ -28,7 +28,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     (`beta_3`, from the rule base).
     A subclass implements `loss_trend`, `step_length` and `curvature_scale` beside what
     `SecondGradientOptimizer` asks for, and if it does not average the samples
-    themselves, `curvature_state` and `averaged_curvature`.
+    themselves, `curvature_state`.
 
     Args:
         learning_rate: Float, schedule or callable.
@@ -132,12 +132,6 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """Where averages of the curvature are kept."""
         return PackedState(variables, self.add_variable, "curvature")
 
-    def averaged_curvature(
-        self, averages: list, samples: list[tf.Tensor], rate: tf.Tensor
-    ) -> list:
-        """The averages, bias-corrected, with `samples` taken in."""
-        return moved_average(averages, samples, rate)
-
     # Measure.
 
     def observe_curvature(self, probe: Probe, variables: Sequence[tf.Variable]) -> None:
@@ -157,9 +151,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         rate, weight = unbiased_rate(
             1 - self._control()["beta_3"], self._curvature_weight.value
         )
-        averages = self.averaged_curvature(
-            self.read_state(self._curvature, variables), samples, rate
-        )
+        averages = self._curvature.averaged(samples, rate, self._indices(variables))
         scales = self.curvature_scale(averages)
         count = sum(sample.shape.num_elements() for sample in samples)
         total = tf.add_n([outer_product.total(scale) for scale in scales])
@@ -198,15 +190,14 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         values: list[tf.Tensor],
         momentum: float,
         variables: Sequence[tf.Variable],
-        move: Callable[..., list] = moved_average,
     ) -> list:
         """`average <- momentum average + (1 - momentum) values`, bias-corrected.
 
-        With `move=averaged_squares` their squares.
+        Their squares, if these are what the state keeps.
         """
         weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
         rate, _ = unbiased_rate(1 - momentum, weight)
-        moved = move(self.read_state(average, variables), values, rate)
+        moved = average.averaged(values, rate, self._indices(variables))
         self.assign_state(average, moved, variables)
         return moved
 
@@ -218,7 +209,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         self, state: PackedState | MeanSquares, variables: Sequence[tf.Variable]
     ) -> list:
         """The part of `state` that belongs to `variables`, packed."""
-        return state.read([self._get_variable_index(v) for v in variables])
+        return state.read(self._indices(variables))
 
     def assign_state(
         self,
@@ -227,7 +218,10 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         variables: Sequence[tf.Variable],
     ) -> None:
         """Sets the part of `state` that belongs to `variables`, packed."""
-        state.assign(values, [self._get_variable_index(v) for v in variables])
+        state.assign(values, self._indices(variables))
+
+    def _indices(self, variables: Sequence[tf.Variable]) -> list[int]:
+        return [self._get_variable_index(v) for v in variables]
 
     # Show and save.
 

@@ -119,10 +119,8 @@ class MeanSquares:
     >>> def add_variable(shape, dtype, name):
     ...     return keras.Variable(tf.zeros(shape), dtype=dtype, name=name)
     >>> state = MeanSquares(weights, add_variable, "velocity")
-    >>> averages = averaged_squares(
-    ...     state.read([0, 1]), [tf.fill([60_000], 2.0), tf.ones(3)], tf.constant(1.0)
-    ... )
-    >>> state.assign(averages, [0, 1])
+    >>> values = [tf.fill([60_000], 2.0), tf.ones(3)]
+    >>> state.assign(state.averaged(values, tf.constant(1.0), [0, 1]), [0, 1])
     >>> [dense(r).numpy()[:3].tolist() for r in square_roots(state.read([0, 1]))]
     [[2.0, 2.0, 2.0], [1.0, 1.0, 1.0]]
     """
@@ -155,6 +153,12 @@ class MeanSquares:
             next(vectors) if factors is None else Factors(*(f.value for f in factors))
             for factors in self._packed_factors(indices)
         ]
+
+    def averaged(
+        self, values: Sequence[tf.Tensor], rate: tf.Tensor, indices: Sequence[int]
+    ) -> list[tf.Tensor | Factors]:
+        """What the averages would be with packed values' squares taken in."""
+        return averaged_squares(self.read(indices), values, rate)
 
     def assign(
         self, averages: Sequence[tf.Tensor | Factors], indices: Sequence[int]

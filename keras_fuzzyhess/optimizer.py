@@ -1,5 +1,6 @@
 """FuzzyHess: curvature measured, averaged weights, steps driven by fuzzy rules."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +11,13 @@ from keras_fuzzyhess import curvature
 from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
 from keras_fuzzyhess.direction import GRADIENT_SHARE, newton_adam_direction
 from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.mean_squares import MeanSquares, averaged_squares, square_roots
+from keras_fuzzyhess.mean_squares import MeanSquares, square_roots
 from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import moved_average
-from keras_fuzzyhess.probe_schedule import probe_schedule
+from keras_fuzzyhess.probe_schedule import DueProbes, probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
-from keras_fuzzyhess.step_length import (
-    bounded_size,
-    first_step_length,
-    root_mean_square,
-)
+from keras_fuzzyhess.step_length import StepLength, dot, shortening
 from keras_fuzzyhess.weight_averaging import WeightAveragingOptimizer
 
 
@@ -32,9 +29,12 @@ class FuzzyHess(WeightAveragingOptimizer):
     randomly shifted weights, which samples the diagonal of the Hessian, or one at the
     moving average of the weights, where the loss tells whether the steps are too long.
     A fuzzy-logic system turns that into the gain `c` and the momentum `beta_3` of the
-    curvature. With all operations element by element:
+    curvature. Once, after the first step `s`, the second gradient is taken where that
+    came from. With all operations element by element:
 
     ```
+    first length      a = 0.02 rms(first w) ,    after a probe at w + s
+                      a <- a clip((0.7 / q)**3, 1/4, 1) ,    q = 1 - g(w)·s / g(w+s)·s
     curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
                       d <- beta_3 d + (1 - beta_3) h**2
     average           average <- average + (w - average) / (1 + step / 20)
@@ -43,7 +43,7 @@ class FuzzyHess(WeightAveragingOptimizer):
     direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
     control           c <- c exp(gain_rate(trend) / (1 + step / 100))
-    step              w <- w - learning_rate c a u ,    a = 0.02 rms(first w)
+    step              w <- w - learning_rate c a u
     ```
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
@@ -51,19 +51,17 @@ class FuzzyHess(WeightAveragingOptimizer):
     Of a weight of at least `2**15` elements and two axes, `d` and `v` are kept by the
     means of rows and columns, as in Adafactor (arXiv 1804.04235): `mean_squares.py`.
 
-    **`fit` ends with the averaged weights**, as with Keras's `use_ema`. On the way, for
-    validation too, the model has the weights themselves. `AveragesInValidation()`
-    validates the averages; put `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)`
-    before callbacks that are to see them at the end of an epoch, and behind
-    `BackupAndRestore`. A training loop of your own ends
-    with `optimizer.finalize_variable_values(model.trainable_variables)`.
+    **`fit` ends with the averaged weights**, as with Keras's `use_ema`; on the way the
+    model has the weights themselves. `AveragesInValidation()` validates the averages,
+    `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` shows them to the callbacks
+    behind it, of which `BackupAndRestore` must not be one. A training loop of your own
+    ends with `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     A minibatch whose loss or gradient is not finite is skipped, as if it had not been
     there; `diagnostics` counts such steps, and ten in a row bring a warning.
 
-    Reference: Bensadok and Babar, "Fuzzy hyperparameters update in a second order
-    optimization", arXiv 2403.15416, for the probe at shifted weights, the momentum of
-    the second derivative and the fuzzy control of both. The quasi-hyperbolic momentum
+    Source: arXiv 2403.15416, for the probe at shifted weights, the momentum of the
+    second derivative and the fuzzy control of both. The quasi-hyperbolic momentum
     `0.8 m + 0.2 g` is that of arXiv 1810.06801. All else and all default values are
     our choice; `FuzzyHess.salo` keeps to the paper.
 
@@ -78,7 +76,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             0 is Adam's direction, 1 pure curvature. Defaults to `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a curvature
             probe and a loss probe are taken, after 400 steps half as often, and so on:
-            `n` steps cost `n + 800 / probe_interval log(1 + n / 400)` gradients.
+            `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients.
             Defaults to `10`: 1.10 gradients a step over 1,000 steps, 1.02 over 20,000.
         probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
@@ -123,6 +121,8 @@ class FuzzyHess(WeightAveragingOptimizer):
     True
     """
 
+    gradient_share = GRADIENT_SHARE
+
     def __init__(
         self,
         learning_rate=1.0,
@@ -162,13 +162,7 @@ class FuzzyHess(WeightAveragingOptimizer):
 
     @classmethod
     def salo(cls, **kwargs) -> SALO:
-        """The optimizer of arXiv 2403.15416, as far as the paper tells.
-
-        Args:
-            **kwargs: Arguments of `keras_fuzzyhess.SALO`.
-
-        Returns:
-            A `keras_fuzzyhess.SALO`.
+        """The optimizer of arXiv 2403.15416, as far as it tells: `SALO(**kwargs)`.
 
         Example:
 
@@ -183,8 +177,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             return
         super().build(variables)
         self._velocity = MeanSquares(variables, self.add_variable, "velocity")
-        self._first_length = self.add_scalar("first_length")
-        self._usual_size = self.add_scalar("usual_size")
+        self._step_length = StepLength(self.add_scalar)
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)
         self.restore_loaded_state()
@@ -192,30 +185,51 @@ class FuzzyHess(WeightAveragingOptimizer):
     # Measure.
 
     def is_probe_step(self) -> tf.Tensor:
-        """Whether this step takes a probe of either kind."""
-        return tf.reduce_any(probe_schedule(self.iterations, self.probe_interval))
+        """Whether this step takes a probe of any kind."""
+        return tf.reduce_any(self._due_probes())
 
     def shifts(
         self, gradients: list[tf.Tensor], variables: list[tf.Variable]
     ) -> list[tf.Tensor]:
-        """Random signs, or the way to the average; one second gradient serves both."""
-        is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
-        signs = self.signs(gradients, is_curvature)
+        """Random signs, the way to the average, or the first step undone."""
+        due = self._due_probes()
+        signs = self.signs(gradients, due.curvature)
+        ways = tf.cond(
+            due.length,
+            lambda: self._last_step(variables),
+            lambda: self.way_to_average(variables),
+        )
         return [
-            tf.where(is_curvature, self.probe_radius * z, way)
-            for z, way in zip(signs, self.way_to_average(variables), strict=True)
+            tf.where(due.curvature, self.probe_radius * z, way)
+            for z, way in zip(signs, ways, strict=True)
         ]
 
     def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
-        """Takes the probe of either kind into the averages."""
-        is_curvature, _ = probe_schedule(self.iterations, self.probe_interval)
+        """Keeps what the probe tells of curvature, of the loss or of the length."""
+        due = self._due_probes()
+
+        def observe_loss():
+            self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss))
+
+        def observe_length_or_loss():
+            observe_length = functools.partial(self._observe_length, probe)
+            cond_in_every_replica(due.length, observe_length, observe_loss)
+
         # Each sums over replicas only what it needs: numbers for all weights, or one.
-        cond_in_every_replica(
-            is_curvature,
-            lambda: self.observe_curvature(probe, variables),
-            lambda: self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss)),
-        )
+        observe_curvature = functools.partial(self.observe_curvature, probe, variables)
+        cond_in_every_replica(due.curvature, observe_curvature, observe_length_or_loss)
         self._probes.assign_add(1)
+
+    def _due_probes(self) -> DueProbes:
+        return probe_schedule(self.iterations, self.probe_interval)
+
+    def _observe_length(self, probe: Probe) -> None:
+        before = all_reduce_sum(dot(probe.shifted_gradients, probe.shifts))
+        after = dot(probe.gradients, probe.shifts)
+        self.keep_or_drop(
+            tf.math.is_finite(before) & tf.math.is_finite(after),
+            lambda: self._step_length.shorten(shortening(before, after)),
+        )
 
     def signs(
         self, gradients: list[tf.Tensor], are_needed: tf.Tensor
@@ -224,22 +238,16 @@ class FuzzyHess(WeightAveragingOptimizer):
         return curvature.random_signs(gradients, self._seed_generator, are_needed)
 
     def curvature_state(self, variables: Sequence[tf.Variable]) -> MeanSquares:
-        """Where `d` is kept."""
+        """Where `d` is kept: not negative, whatever the samples."""
         return MeanSquares(variables, self.add_variable, "curvature")
-
-    def averaged_curvature(
-        self, averages: list, samples: list[tf.Tensor], rate: tf.Tensor
-    ) -> list:
-        """`d`, bias-corrected: not negative, whatever the samples."""
-        return averaged_squares(averages, samples, rate)
 
     def curvature_scale(self, averages: list) -> list:
         """`sqrt(d)`."""
         return square_roots(averages)
 
     def step_length(self) -> tf.Tensor:
-        """Length of the first step; 0 before it."""
-        return self._first_length.value
+        """`a`; 0 before the first step."""
+        return self._step_length.value
 
     # Apply.
 
@@ -250,40 +258,34 @@ class FuzzyHess(WeightAveragingOptimizer):
         learning_rate: tf.Tensor,
     ) -> list[tf.Tensor]:
         """`learning_rate c a u`, from the gradients of this step."""
-        direction = self._direction(gradients, variables)
-        first = tf.cond(
-            self._first_length.value > 0,
-            lambda: tf.identity(self._first_length.value),
-            lambda: first_step_length([tf.convert_to_tensor(v) for v in variables]),
+        momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
+        velocity = self.move_average(self._velocity, gradients, self.beta_2, variables)
+        mixed = moved_average(momentum, gradients, self.gradient_share)
+        direction = self._direction(mixed, velocity, variables)
+        length = learning_rate * self.update_gain()
+        length *= self._step_length.along(direction, variables)
+        return [tf.cast(length, u.dtype) * u for u in direction]
+
+    def _last_step(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """What the first step subtracted, from the averages that it has left."""
+        direction = self._direction(
+            self.read_state(self._momentum, variables),
+            self.read_state(self._velocity, variables),
+            variables,
         )
-        self._first_length.assign(first)
-        size = root_mean_square(direction)
-        bounded, usual_size = bounded_size(size, self._usual_size.value)
-        self._usual_size.assign(usual_size)
-        length = learning_rate * self.update_gain() * first
-        length *= tf.math.divide_no_nan(bounded, size)
+        length = self.learning_rate * self._gain.value * self.step_length()
         return [tf.cast(length, u.dtype) * u for u in direction]
 
     def _direction(
-        self, gradients: list[tf.Tensor], variables: Sequence[tf.Variable]
+        self, momentum: list, velocity: list, variables: Sequence[tf.Variable]
     ) -> list[tf.Tensor]:
-        momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
-        velocity = self.move_average(
-            self._velocity, gradients, self.beta_2, variables, averaged_squares
-        )
         return newton_adam_direction(
-            self.quasi_hyperbolic_momentum(momentum, gradients),
+            momentum,
             self.measured_curvature(variables),
             self._mean_curvature.value,
             square_roots(velocity),
             self.curvature_power,
         )
-
-    def quasi_hyperbolic_momentum(
-        self, momentum: list[tf.Tensor], gradients: list[tf.Tensor]
-    ) -> list[tf.Tensor]:
-        """`0.8 m + 0.2 g`."""
-        return moved_average(momentum, gradients, GRADIENT_SHARE)
 
     # Save.
 

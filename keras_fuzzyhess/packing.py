@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from keras_fuzzyhess.moving_average import moved_average
+
 LONG = 2**15
 """Number of elements that joined weights have together at most. Our choice: XLA splits
 longer concatenations among the threads of a CPU, and then computes them many times more
@@ -158,6 +160,12 @@ class PackedState:
             return vectors
         chosen = [self._packing.unpack(vectors)[i] for i in indices]
         return Packing(chosen).pack(chosen)
+
+    def averaged(
+        self, values: Sequence[tf.Tensor], rate: tf.Tensor, indices: Sequence[int]
+    ) -> list[tf.Tensor]:
+        """What the state would be with packed values averaged in, by `rate`."""
+        return moved_average(self.read(indices), values, rate)
 
     def assign(self, vectors: Sequence[tf.Tensor], indices: Sequence[int]) -> None:
         """Sets the state of some of the weights, packed; the others keep theirs."""

@@ -1,16 +1,36 @@
 """On which steps a second gradient is taken, and where."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 THINNING = 400.0
 """Number of steps after which probes are half as frequent. Our choice."""
 
+LENGTH_PROBE = 1
+"""The step that looks back on the first: later, steps that were too long have already
+led to where the loss no longer shows it."""
+
 EARLY_CURVATURE_PROBE = 2
 """An additional probe, for the first one alone says little. Our choice."""
 
 
-def probe_schedule(step: tf.Tensor, interval: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether a step takes a curvature probe or a probe at the averaged weights.
+class DueProbes(NamedTuple):
+    """Scalar booleans, at most one of them true.
+
+    Attributes:
+        curvature: Whether the second gradient is taken at randomly shifted weights.
+        loss: At the averaged weights.
+        length: Where the first step came from.
+    """
+
+    curvature: tf.Tensor
+    loss: tf.Tensor
+    length: tf.Tensor
+
+
+def probe_schedule(step: tf.Tensor, interval: int) -> DueProbes:
+    """Which probe a step takes.
 
     At first every `interval`-th step takes one of each kind, half an interval apart.
     As the training goes on, what they measure changes less from step to step, and they
@@ -19,30 +39,31 @@ def probe_schedule(step: tf.Tensor, interval: int) -> tuple[tf.Tensor, tf.Tensor
         phase(step) = 400 / interval log(1 + step / 400)
 
     reaches an integer, one at the averaged weights half-way between. So `n` steps take
-    `2 phase(n)` probes. Never both on one step, so that one copy of the step's graph
-    serves for both.
+    `2 phase(n)` probes, and two at the start. Never two on one step, so that one copy
+    of the step's graph serves for all.
 
     Args:
         step: Scalar integer, number of steps taken before.
         interval: Integer, at least 2.
 
     Returns:
-        Tuple of two scalar booleans, at most one of them true.
+        `DueProbes`.
 
     Example:
 
     >>> def kind(step):
-    ...     is_curvature, is_average = probe_schedule(step, interval=4)
-    ...     return "c" if is_curvature else "a" if is_average else "."
-    >>> "".join(kind(step) for step in range(10)), kind(1000), kind(1001), kind(1002)
-    ('c.ca.c.a.c', '.', '.', '.')
+    ...     due = probe_schedule(step, interval=4)._asdict()
+    ...     return next((name for name, is_due in due.items() if is_due), "-")[:2]
+    >>> " ".join(kind(step) for step in range(10)), kind(1000), kind(1001), kind(1002)
+    ('cu le cu lo - cu - lo - cu', '-', '-', '-')
     """
     half_phases = _half_phases(step, interval)
     due = half_phases > _half_phases(tf.cast(step, tf.int32) - 1, interval)
-    is_curvature = due & tf.equal(half_phases % 2, 0)
-    is_average = due & ~is_curvature
+    is_even = tf.equal(half_phases % 2, 0)
+    length = tf.equal(tf.cast(step, tf.int32), LENGTH_PROBE)
     early = tf.equal(tf.cast(step, tf.int32), EARLY_CURVATURE_PROBE)
-    return is_curvature | (early & ~is_average), is_average
+    loss = due & ~is_even & ~length
+    return DueProbes(((due & is_even) | early) & ~loss & ~length, loss, length)
 
 
 def _half_phases(step: tf.Tensor, interval: int) -> tf.Tensor:

@@ -1,10 +1,12 @@
-"""How far the first step goes; from there on the rules lead.
+"""How far steps go: the first by the weights, all by what the first one found.
 
-Our choice: arXiv 2403.15416 does not publish its learning rate.
+From there on the rules lead. Our choice: arXiv 2403.15416 does not publish its learning
+rate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.moving_average import mix
@@ -17,6 +19,16 @@ SMALLEST_SCALE = 1e-3
 
 LARGEST_SCALE = 1e19
 """And as at most so large, for beyond it the sum of their squares overflows float32."""
+
+LONGEST_SHARE = 0.7
+"""How much of the way to the minimum along it the first step may go. Our choice."""
+
+SHORTENING_POWER = 3.0
+"""Beyond the minimum gradients soon stop growing, so that the way that was too long
+looks shorter than it was; this makes up for it. Our choice."""
+
+LARGEST_SHORTENING = 0.25
+"""No minibatch shortens steps to less than this factor. Our choice."""
 
 LARGEST_GROWTH = 1.5
 """How much larger than usual the direction of a step may be. Our choice."""
@@ -59,6 +71,49 @@ def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
     return FIRST_LENGTH * tf.clip_by_value(scale, SMALLEST_SCALE, LARGEST_SCALE)
 
 
+def dot(a: Sequence[tf.Tensor], b: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Inner product of two lists of vectors, in float32.
+
+    Example:
+
+    >>> float(dot([tf.constant([1.0, 2.0])], [tf.constant([3.0, 4.0])]))
+    11.0
+    """
+    products = [tf.tensordot(x, y, 1) for x, y in zip(a, b, strict=True)]
+    return tf.add_n([tf.cast(product, tf.float32) for product in products])
+
+
+def shortening(slope_before: tf.Tensor, slope_after: tf.Tensor) -> tf.Tensor:
+    """By how much to shorten steps, after one of them.
+
+        q = 1 - slope_after / slope_before
+        factor = clip((0.7 / q)**3, 1/4, 1)
+
+    `q` is the share of the way to the minimum along the step that it went, if the slope
+    falls evenly: 0 where it is as steep after the step as before, 1 at the minimum.
+    Both slopes are of one minibatch that had no part in the step, so that neither is
+    biased by its noise.
+
+    Args:
+        slope_before: Scalar, how fast the loss falls along the step at its beginning.
+        slope_after: Scalar, the same at its end.
+
+    Returns:
+        Scalar in [1/4, 1]; 1 where the loss did not fall at the beginning, for then
+        the slopes tell nothing of a minimum.
+
+    Example:
+
+    >>> float(shortening(tf.constant(2.0), tf.constant(1.0)))
+    1.0
+    >>> round(float(shortening(tf.constant(2.0), tf.constant(0.0))), 3)
+    0.343
+    """
+    share = 1 - tf.math.divide_no_nan(slope_after, slope_before)
+    factor = (LONGEST_SHARE / tf.maximum(share, LONGEST_SHARE)) ** SHORTENING_POWER
+    return tf.where(slope_before > 0, tf.maximum(factor, LARGEST_SHORTENING), 1.0)
+
+
 def bounded_size(size: tf.Tensor, usual_size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The size of a step's direction, at most 1.5 times the usual.
 
@@ -82,3 +137,59 @@ def bounded_size(size: tf.Tensor, usual_size: tf.Tensor) -> tuple[tf.Tensor, tf.
     usual_size = tf.where(usual_size > 0, usual_size, size)
     bounded = tf.minimum(size, LARGEST_GROWTH * usual_size)
     return bounded, mix(usual_size, bounded, SIZE_RATE)
+
+
+class StepLength:
+    """Length of steps as part of an optimizer's state.
+
+    Args:
+        add_scalar: Callable that makes a float32 variable of a name, initially 0.
+
+    Example:
+
+    >>> def add_scalar(name):
+    ...     return keras.Variable(0.0, name=name)
+    >>> length = StepLength(add_scalar)
+    >>> direction, weights = [tf.constant([1.0, -1.0])], [tf.constant([3.0, 3.0])]
+    >>> round(float(length.along(direction, weights)), 4)
+    0.06
+    >>> length.shorten(tf.constant(0.5))
+    >>> round(float(length.along(direction, weights)), 4)
+    0.03
+    """
+
+    def __init__(self, add_scalar: Callable[[str], keras.Variable]) -> None:
+        self._length = add_scalar("first_length")
+        self._usual_size = add_scalar("usual_size")
+
+    @property
+    def value(self) -> tf.Tensor:
+        """Length along a direction of the usual size; 0 before the first step."""
+        return self._length.value
+
+    def along(
+        self, direction: Sequence[tf.Tensor], weights: Sequence[tf.Tensor]
+    ) -> tf.Tensor:
+        """By what to multiply a direction; the first time, the weights decide.
+
+        Args:
+            direction: List of tensors.
+            weights: List of tensors.
+
+        Returns:
+            Scalar.
+        """
+        length = tf.cond(
+            self.value > 0,
+            lambda: tf.identity(self.value),
+            lambda: first_step_length([tf.convert_to_tensor(w) for w in weights]),
+        )
+        self._length.assign(length)
+        size = root_mean_square(direction)
+        bounded, usual_size = bounded_size(size, self._usual_size.value)
+        self._usual_size.assign(usual_size)
+        return length * tf.math.divide_no_nan(bounded, size)
+
+    def shorten(self, factor: tf.Tensor) -> None:
+        """Multiplies the length by a factor."""
+        self._length.assign(factor * self.value)

@@ -107,7 +107,7 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
     triples = []
     for step in range(5 * INTERVAL):
         batch = slice(step * networks.BATCH, (step + 1) * networks.BATCH)
-        if probe_schedule(step, INTERVAL)[1]:
+        if probe_schedule(step, INTERVAL).loss:
             averages = [v.numpy() for v in optimizer._model_variables_moving_average]
             losses = loss_at(model.get_weights(), batch), loss_at(averages, batch)
             triples.append((*losses, optimizer.diagnostics["gain"]))

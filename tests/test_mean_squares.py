@@ -93,7 +93,7 @@ def test_what_is_assigned_is_read_and_the_others_keep_theirs(indices):
         packed = Packing([values[i] for i in chosen]).pack(
             [values[i] * (1.0 if chosen == everything else 2.0) for i in chosen]
         )
-        averages = averaged_squares(state.read(chosen), packed, tf.constant(1.0))
+        averages = state.averaged(packed, tf.constant(1.0), chosen)
         state.assign(averages, chosen)
     roots = map(dense, square_roots(state.read(everything)))
     roots = Packing(values).unpack(list(roots))

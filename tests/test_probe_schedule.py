@@ -7,6 +7,7 @@ import pytest
 
 from keras_fuzzyhess.probe_schedule import (
     EARLY_CURVATURE_PROBE,
+    LENGTH_PROBE,
     THINNING,
     probe_schedule,
 )
@@ -15,15 +16,16 @@ every_interval = pytest.mark.parametrize("interval", [2, 3, 5, 10, 25])
 
 
 def kinds(steps, interval):
-    """Two rows of booleans: curvature probes, probes at the average."""
+    """Rows of booleans: curvature probes, probes at the average, of the length."""
     taken = [tuple(map(bool, probe_schedule(t, interval))) for t in range(steps)]
     return np.array(taken).T
 
 
 @every_interval
-def test_two_kinds_take_turns_and_never_meet(interval):
-    is_curvature, is_average = kinds(300, interval)
-    assert not np.any(is_curvature & is_average)
+def test_two_kinds_take_turns_and_none_meet(interval):
+    is_curvature, is_average, is_length = kinds(300, interval)
+    assert np.max(is_curvature + 0 + is_average + is_length) == 1
+    assert np.flatnonzero(is_length).tolist() == [LENGTH_PROBE]
     later = slice(EARLY_CURVATURE_PROBE + 1, None)
     order = is_curvature[later][(is_curvature | is_average)[later]]
     assert len(order) > 10
@@ -32,9 +34,9 @@ def test_two_kinds_take_turns_and_never_meet(interval):
 
 @every_interval
 def test_curvature_is_measured_first_and_the_loss_once_there_is_an_average(interval):
-    is_curvature, is_average = kinds(2 * interval, interval)
+    is_curvature, is_average, _ = kinds(2 * interval + 2, interval)
     assert is_curvature[0]
-    assert 1 <= np.argmax(is_average) <= interval / 2 + 1
+    assert 1 < np.argmax(is_average) <= interval / 2 + 2
 
 
 @every_interval

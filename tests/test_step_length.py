@@ -8,10 +8,13 @@ from keras_fuzzyhess.step_length import (
     FIRST_LENGTH,
     LARGEST_GROWTH,
     LARGEST_SCALE,
+    LARGEST_SHORTENING,
+    LONGEST_SHARE,
     SMALLEST_SCALE,
     bounded_size,
     first_step_length,
     root_mean_square,
+    shortening,
 )
 
 WEIGHTS = [tf.constant([3.0, -4.0]), tf.constant([[0.0], [0.5]])]
@@ -49,3 +52,18 @@ def test_a_sudden_size_is_bounded_and_a_lasting_one_followed():
     assert bounded[5] == LARGEST_GROWTH
     assert bounded[6] == 1.0
     assert bounded[-1] == 20.0
+
+
+@pytest.mark.parametrize("slope", [1e-20, 1.0, 1e20])
+def test_steps_that_go_too_far_are_shortened_whatever_the_unit_of_the_loss(slope):
+    shares = np.array([-1.0, 0.0, LONGEST_SHARE, 0.8, 1.0, 1e6])
+    factors = [float(shortening(slope, slope * (1 - share))) for share in shares]
+    np.testing.assert_allclose(factors[:3], 1.0, rtol=1e-5)
+    np.testing.assert_allclose(factors[3:5], [0.875**3, 0.7**3], rtol=1e-5)
+    assert factors[5] == LARGEST_SHORTENING
+
+
+@pytest.mark.parametrize("before", [0.0, -1.0])
+def test_steps_of_which_the_minibatch_tells_nothing_are_left(before):
+    for after in (-5.0, 0.0, 5.0):
+        assert float(shortening(tf.constant(before), tf.constant(after))) == 1.0
