@@ -62,10 +62,13 @@ def averaged_squares(
 def _averaged(average, squares, rate):
     if not isinstance(average, Factors):
         return mix(average, squares, rate)
-    matrix = tf.reshape(squares, [average.rows.shape[0], average.columns.shape[0]])
+    rows, columns = average.rows.shape[0], average.columns.shape[0]
+    matrix = tf.reshape(squares, [rows, columns])
+    # On a CPU `tf.reduce_mean` takes twice as long for those of columns.
+    sums = tf.linalg.matvec(matrix, tf.ones([rows], squares.dtype), transpose_a=True)
     return Factors(
         mix(average.rows, tf.reduce_mean(matrix, axis=1), rate),
-        mix(average.columns, tf.reduce_mean(matrix, axis=0), rate),
+        mix(average.columns, sums / rows, rate),
     )
 
 
