@@ -212,7 +212,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss))
 
         def observe_length_or_loss():
-            observe_length = functools.partial(self._observe_length, probe)
+            observe_length = functools.partial(self.observe_length, probe)
             cond_in_every_replica(due.length, observe_length, observe_loss)
 
         # Each sums over replicas only what it needs: numbers for all weights, or one.
@@ -223,7 +223,8 @@ class FuzzyHess(WeightAveragingOptimizer):
     def _due_probes(self) -> DueProbes:
         return probe_schedule(self.iterations, self.probe_interval)
 
-    def _observe_length(self, probe: Probe) -> None:
+    def observe_length(self, probe: Probe) -> None:
+        """Shortens the steps, if this one finds that the first went too far."""
         before = all_reduce_sum(dot(probe.shifted_gradients, probe.shifts))
         after = dot(probe.gradients, probe.shifts)
         self.keep_or_drop(
