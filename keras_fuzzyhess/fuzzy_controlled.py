@@ -229,8 +229,8 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     def diagnostics(self) -> dict[str, float]:
         """What the optimizer has measured and decided, as a dict of numbers.
 
-        - `step_length`: length of the first step, `a`, in units of the weights; 1 for
-          SALO, which has none.
+        - `step_length`: length of the first step, `a`, in units of the weights, less
+          if that was too long; 1 for SALO, which has none.
         - `gain`: factor `c` that the rule base has set.
         - `beta_3`: momentum of the curvature, in [0, 1).
         - `loss_trend`: in [-1, 1], positive when the loss falls.
