@@ -1,10 +1,13 @@
 """Averaged weights in the model for a while, as for the validation inside `fit`."""
 
 import contextlib
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+
+_with_averages: weakref.WeakSet[keras.Model] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
@@ -12,8 +15,8 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     """Puts the averages of `use_ema` in the place of the weights, and the weights back.
 
     For what is to see or save the averages during a training. The weights are kept as a
-    copy meanwhile, so that it goes on from them to the bit. Without `use_ema`, and
-    before the first step, the weights stay.
+    copy meanwhile, so that it goes on from them to the bit. Without `use_ema`, before
+    the first step, and where the averages are in the model already, nothing changes.
 
     Args:
         model: A compiled `keras.Model`.
@@ -31,12 +34,17 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     >>> bool(averages[0] != weights[0]), bool(model.get_weights()[0] == weights[0])
     (True, True)
     """
+    if model in _with_averages:
+        yield
+        return
     variables = model.trainable_variables
     weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
     model.optimizer.finalize_variable_values(variables)
+    _with_averages.add(model)
     try:
         yield
     finally:
+        _with_averages.remove(model)
         for variable, weight in zip(variables, weights, strict=True):
             variable.assign(weight)
 

@@ -24,9 +24,11 @@ def trained(optimizer, *callbacks):
     return model, history.history["val_loss"][-1], model.evaluate(x, y, verbose=0)
 
 
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_validation_sees_the_averages_and_the_training_goes_on_to_the_bit(make):
-    model, validated, evaluated = trained(make(), AveragesInValidation())
+def test_validation_sees_the_averages_and_the_training_goes_on_to_the_bit(make, times):
+    callbacks = [AveragesInValidation() for _ in range(times)]
+    model, validated, evaluated = trained(make(), *callbacks)
     reference, of_weights, _ = trained(make())
     assert validated == evaluated != of_weights
     for variable, expected in zip(
