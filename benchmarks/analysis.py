@@ -137,7 +137,9 @@ def ablation_ratio(results: Results, workload: str, ablation: str) -> float | No
     ours, other = (tuned(results, workload, n) for n in ("fuzzyhess", ablation))
     if ours is None or other is None:
         return None
-    return float(np.mean(other.losses) / np.mean(ours.losses[: len(other.losses)]))
+    seeds = [record["seed"] for record in ours.records]
+    paired = [ours.losses[seeds.index(record["seed"])] for record in other.records]
+    return float(np.mean(other.losses) / np.mean(paired))
 
 
 def ablation_ratios(results: Results, ablation: str) -> list[float]:

@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import quickstart
 
 REPLICAS = 2
-# Of `probe_interval` steps one takes a curvature probe and one a loss probe.
+# Of `probe_interval` steps one takes a curvature probe and one a loss probe. The length
+# probe is one for all steps.
 INTERVAL = 10
 
 
@@ -82,10 +83,12 @@ def kinds_of_step(graph):
     kinds = summing_branches(probe)
     if kinds is None:  # SALO probes in every step, and there is one kind
         return {"every step": (in_probe, 1.0)}
-    curvature, loss = map(summed, kinds)
+    curvature, other = kinds
+    length, loss = map(summed, summing_branches(other))
     return {
         "plain step": (always, 1 - 2 / INTERVAL),
-        "curvature probe": (in_probe + curvature, 1 / INTERVAL),
+        "length probe, once": (in_probe + length, 0.0),
+        "curvature probe": (in_probe + summed(curvature), 1 / INTERVAL),
         "loss probe": (in_probe + loss, 1 / INTERVAL),
     }
 

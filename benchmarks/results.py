@@ -12,11 +12,6 @@ import tensorflow as tf
 RECORDED = Path(__file__).parent / "results" / "workloads"
 """Where the recorded results are."""
 
-BEFORE = RECORDED.parent / "ablations"
-"""Ablations of the FuzzyHess of commit bff635a, and that itself. It had
-another scatter of the loss, a mean of absolute differences, longer memories (`beta_2`
-0.99) and a mean square for each weight."""
-
 Key = tuple[str, str, str, float, int]
 """Workload, contestant, schedule, learning rate, seed."""
 

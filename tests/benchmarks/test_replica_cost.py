@@ -24,6 +24,7 @@ def test_every_kind_of_step_sums_what_the_readme_says(two_replicas):
     found, _ = sizes(FuzzyHess)
     assert found == {
         "plain step": [n + 1],
+        "length probe, once": [n + 1, 1],
         "curvature probe": [n + 1, n],
         "loss probe": [n + 1, 1],
     }
