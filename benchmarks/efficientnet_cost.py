@@ -59,7 +59,7 @@ def measure(name, arguments):
     start = time.perf_counter()
     step(x, y).numpy()
     first = time.perf_counter() - start
-    # An additional probe is among the first ten.
+    # Two additional probes are among the first ten.
     for _ in range(9):
         step(x, y)
     start = time.perf_counter()

@@ -2,8 +2,8 @@
 
 Each round times a block of steps of every optimizer, in turn; the figure is the median
 over rounds of the ratio within a round, so that a machine that slows down for a while
-does not favour one of them. All have taken their first 50 steps, among them an
-additional probe; later than here, probes of FuzzyHess become rarer.
+does not favour one of them. All have taken their first 50 steps, among them two
+additional probes; later than here, probes of FuzzyHess become rarer.
 
     python benchmarks/step_cost.py [--rounds 15] [--jit-compile] [--sizes small …]
 """

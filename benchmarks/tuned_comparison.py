@@ -84,7 +84,7 @@ def planned_steps(name, gradients):
         return gradients // 2
     steps = gradients
     if name == "fuzzyhess":  # see `probe_interval` in its docstring
-        while steps + 80 * math.log1p(steps / 400) + 1 > gradients:
+        while steps + 80 * math.log1p(steps / 400) + 2 > gradients:
             steps -= 1
     return steps
 

@@ -121,7 +121,7 @@ class FuzzyHess(WeightAveragingOptimizer):
     True
     """
 
-    gradient_share = GRADIENT_SHARE
+    gradient_share = GRADIENT_SHARE  # of `g` in `0.8 m + 0.2 g`
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         signs = self.signs(gradients, due.curvature)
         ways = tf.cond(
             due.length,
-            lambda: self._last_step(variables),
+            lambda: self._first_step(variables),
             lambda: self.way_to_average(variables),
         )
         return [
@@ -267,14 +267,13 @@ class FuzzyHess(WeightAveragingOptimizer):
         length *= self._step_length.along(direction, variables)
         return [tf.cast(length, u.dtype) * u for u in direction]
 
-    def _last_step(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """What the first step subtracted, from the averages that it has left."""
-        direction = self._direction(
-            self.read_state(self._momentum, variables),
-            self.read_state(self._velocity, variables),
-            variables,
-        )
-        length = self.learning_rate * self._gain.value * self.step_length()
+    def _first_step(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """What the first step subtracted, if the learning rate is what it was then."""
+        momentum = self.read_state(self._momentum, variables)
+        velocity = self.read_state(self._velocity, variables)
+        direction = self._direction(momentum, velocity, variables)
+        length = tf.cast(self.learning_rate, tf.float32) * self._gain.value
+        length *= self.step_length()
         return [tf.cast(length, u.dtype) * u for u in direction]
 
     def _direction(

@@ -39,8 +39,8 @@ def probe_schedule(step: tf.Tensor, interval: int) -> DueProbes:
         phase(step) = 400 / interval log(1 + step / 400)
 
     reaches an integer, one at the averaged weights half-way between. So `n` steps take
-    `2 phase(n)` probes, and two at the start. Never two on one step, so that one copy
-    of the step's graph serves for all.
+    `2 phase(n)` probes, and up to two at the start. Never two on one step, so that one
+    copy of the step's graph serves for all.
 
     Args:
         step: Scalar integer, number of steps taken before.
@@ -62,8 +62,8 @@ def probe_schedule(step: tf.Tensor, interval: int) -> DueProbes:
     is_even = tf.equal(half_phases % 2, 0)
     length = tf.equal(tf.cast(step, tf.int32), LENGTH_PROBE)
     early = tf.equal(tf.cast(step, tf.int32), EARLY_CURVATURE_PROBE)
-    loss = due & ~is_even & ~length
-    return DueProbes(((due & is_even) | early) & ~loss & ~length, loss, length)
+    loss = due & ~is_even
+    return DueProbes((due & is_even) | (early & ~loss), loss, length)
 
 
 def _half_phases(step: tf.Tensor, interval: int) -> tf.Tensor:

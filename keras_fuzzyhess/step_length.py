@@ -170,7 +170,9 @@ class StepLength:
     def along(
         self, direction: Sequence[tf.Tensor], weights: Sequence[tf.Tensor]
     ) -> tf.Tensor:
-        """By what to multiply a direction; the first time, the weights decide.
+        """By what to multiply the direction of this step, whose size is remembered.
+
+        In the first step the weights decide on the length.
 
         Args:
             direction: List of tensors.

@@ -12,7 +12,7 @@ from keras_fuzzyhess.probe_schedule import probe_schedule
 from tests import networks
 
 OPTIMIZERS = {
-    # Probes of both kinds, and steps between them without.
+    # Probes of every kind, and steps between them without.
     "fuzzyhess": lambda **kwargs: FuzzyHess(seed=0, probe_interval=4, **kwargs),
     "salo": lambda **kwargs: SALO(**kwargs),
 }

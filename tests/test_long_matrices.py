@@ -16,7 +16,7 @@ from tests import networks
 from tests.small_training import assert_same, fit
 
 STEPS = 24
-"""Probes of both kinds among them."""
+"""Probes of every kind among them."""
 
 POWERS = pytest.mark.parametrize("power", [0.5, 1.0])
 

@@ -14,7 +14,7 @@ from tests.contract.problems import Problem, dense
 from tests.small_training import probes_in
 
 COMPARED = 5
-"""Epochs in which each step is compared: 20 steps, with five probes of both kinds."""
+"""Epochs in which each step is compared: 20 steps, with probes of every kind."""
 
 FURTHER = 35
 """Epochs after them, at whose end every mode has learned every problem."""
