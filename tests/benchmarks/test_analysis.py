@@ -60,6 +60,14 @@ def test_gradients_to_the_goal_are_read_from_the_averaged_weights(results):
     np.testing.assert_allclose(sorted(relative), [0.625, np.inf])
 
 
+def test_ablations_are_compared_with_the_same_seeds(tmp_path):
+    made = Results(tmp_path)
+    made.add(record("fuzzyhess", [9.0, 8.0], seed=1))
+    made.add(record("fuzzyhess", [9.0, 4.0], seed=0))
+    made.add(record("p = 1", [9.0, 6.0], seed=0))
+    assert analysis.ablation_ratio(made, "quadratic", "p = 1") == 1.5
+
+
 def test_a_table_of_made_up_results(results):
     text = report.target_table(results)
     assert "adam, cosine, 1" in text and "3.5 (3 to 4)" in text
