@@ -62,8 +62,7 @@ def averaged_squares(
 def _averaged(average, squares, rate):
     if not isinstance(average, Factors):
         return mix(average, squares, rate)
-    rows, columns = average.rows.shape[0], average.columns.shape[0]
-    matrix = tf.reshape(squares, [rows, columns])
+    matrix = tf.reshape(squares, [average.rows.shape[0], average.columns.shape[0]])
     return Factors(
         mix(average.rows, tf.reduce_mean(matrix, axis=1), rate),
         mix(average.columns, tf.reduce_mean(matrix, axis=0), rate),

@@ -83,7 +83,7 @@ def test_a_probe_that_is_not_finite_leaves_the_length():
 
 
 def test_minibatches_of_digits_tell_that_long_steps_are_too_long():
-    """Logistic regression; the second minibatch has no digit of the first."""
+    """Logistic regression; the second minibatch has no image of the first."""
     x, y = mnist_data()
     x, y = (x[::39] / 255).astype("float32"), y[::39]
     model = keras.Sequential([keras.layers.Input((784,)), keras.layers.Dense(10)])
