@@ -41,7 +41,7 @@ class LongFirstSteps(FuzzyHess):
 class ConstantShift(FuzzyHess):
     """All weights shifted the same way, as in arXiv 2403.15416: row sums."""
 
-    def signs(self, gradients, are_needed):
+    def signs(self, gradients, state):
         return [tf.ones_like(gradient) for gradient in gradients]
 
 

@@ -13,58 +13,46 @@ instead, however many probes are averaged.
 
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
 WORD_LENGTH = 32
-"""Number of random signs that an integer holds."""
+"""Number of random signs that an integer holds; an integer for each would take longer
+to draw."""
 
 
 def random_signs(
-    like: Sequence[tf.Tensor | tf.Variable],
-    seed: keras.random.SeedGenerator,
-    are_needed: tf.Tensor | bool = True,
+    like: Sequence[tf.Tensor | tf.Variable], state: tf.Tensor
 ) -> list[tf.Tensor]:
     """Independent random signs (Rademacher), one for each element.
 
     Args:
         like: List of tensors or variables, whose shapes and dtypes the signs take.
-        seed: `keras.random.SeedGenerator`, advanced once. As part of the optimizer's
-            state it makes the sequence differ from step to step and go on after a
-            reload.
-        are_needed: Scalar boolean. Without need no random number is drawn, and all
-            signs are -1; the seed is advanced all the same.
+        state: Integer tensor of shape `(2,)`, what `keras.random.SeedGenerator.next`
+            returns: other signs for every state.
 
     Returns:
         List of tensors of -1 and +1.
 
     Example:
 
-    >>> seed = keras.random.SeedGenerator(0)
-    >>> signs = random_signs([tf.Variable(tf.zeros((2, 3)))], seed)[0]
+    >>> import keras
+    >>> state = keras.random.SeedGenerator(0).next()
+    >>> signs = random_signs([tf.Variable(tf.zeros((2, 3)))], state)[0]
     >>> signs.shape, sorted(set(abs(signs).numpy().ravel().tolist()))
     (TensorShape([2, 3]), [1.0])
     """
     sizes = [tf.TensorShape(x.shape).num_elements() for x in like]
     counts = [-(-size // WORD_LENGTH) for size in sizes]
-    state = tf.cast(seed.next(), tf.int32)
-    # Drawn in a branch also because XLA on a CPU would fuse the drawing into what uses
-    # the signs, and draw each word again for each of its bits.
-    words = tf.cond(
-        tf.convert_to_tensor(are_needed),
-        lambda: tf.random.stateless_uniform([sum(counts)], state, None, None, tf.int32),
-        lambda: tf.zeros([sum(counts)], tf.int32),
+    words = tf.random.stateless_uniform(
+        [sum(counts)], tf.cast(state, tf.int32), None, None, tf.int32
     )
-    return [
-        tf.cast(tf.reshape(_signs_in(own)[:size], x.shape), x.dtype)
-        for x, own, size in zip(like, tf.split(words, counts), sizes, strict=True)
-    ]
-
-
-def _signs_in(words: tf.Tensor) -> tf.Tensor:
-    """Signs from the bits of random words; a word for each would take far longer."""
-    bits = tf.bitwise.right_shift(words[:, tf.newaxis], tf.range(WORD_LENGTH))
-    return tf.reshape(2 * tf.bitwise.bitwise_and(bits, 1) - 1, [-1])
+    bits = tf.bitwise.left_shift(1, tf.range(WORD_LENGTH))
+    signs = []
+    for x, own, size in zip(like, tf.split(words, counts), sizes, strict=True):
+        are_set = tf.bitwise.bitwise_and(own[:, tf.newaxis], bits) != 0
+        one = tf.ones((), x.dtype)
+        signs.append(tf.where(tf.reshape(are_set, [-1])[:size], one, -one))
+    return [tf.reshape(z, x.shape) for z, x in zip(signs, like, strict=True)]
 
 
 def diagonal_sample(

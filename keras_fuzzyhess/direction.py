@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess.outer_product import OuterProduct, dense, total
+from keras_fuzzyhess.outer_product import OuterProduct, quotient, total
 from keras_fuzzyhess.step_length import root_mean_square
 
 GRADIENT_SHARE = 0.2
@@ -54,7 +54,7 @@ def newton_adam_direction(
     count = sum(m.shape.num_elements() for m in momentum)
     mean = tf.add_n([total(v) for v in gradient_scale])
     direction = [
-        m / preconditioner(d, mean_curvature, v, mean / count, power)
+        quotient(m, preconditioner(d, mean_curvature, v, mean / count, power))
         for m, d, v in zip(momentum, curvature, gradient_scale, strict=True)
     ]
     return clip_to_root_mean_square(direction, CLIP_FACTOR)
@@ -66,14 +66,16 @@ def preconditioner(
     gradient_scale: tf.Tensor | OuterProduct,
     mean_gradient_scale: tf.Tensor,
     power: float,
-) -> tf.Tensor:
+) -> tf.Tensor | OuterProduct:
     """Scale of each weight, between Newton's and Adam's.
 
         D = (mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1) + eps)**power
             (sqrt(v) + eps)**(1 - power)
 
     Curvature decides how weights compare with each other; the scale of all of them is
-    that of the gradients, so that a step length means the same for every power.
+    that of the gradients, so that a step length means the same for every power. Of an
+    outer product rows and columns are damped each by themselves, so that the scale is
+    one as well; `sqrt(d)` of its rows is without unit, about 1.
 
     Args:
         curvature: Vector or outer product `sqrt(d)`, the root mean square of the
@@ -85,7 +87,7 @@ def preconditioner(
         power: Share of curvature: 1 is pure curvature, 0 Adam's scale.
 
     Returns:
-        Positive vector.
+        What `curvature` is, positive.
 
     Example:
 
@@ -93,37 +95,28 @@ def preconditioner(
     >>> preconditioner(d, 1.0, v, 1.0, 0.5).numpy().round(4).tolist()
     [6.0, 1.0]
     """
-    if power == 0:
-        return dense(gradient_scale) + EPSILON
-    # Scalars first: each operation on all weights costs a passage through memory.
     slope = mean_gradient_scale * tf.math.divide_no_nan(1.0, mean_curvature)
     equal = tf.where(mean_curvature > 0, 0.0, 1.0)
     offset = mean_gradient_scale * (equal + CURVATURE_DAMPING) + EPSILON
-    if power == 0.5 and isinstance(curvature, OuterProduct):
-        return _geometric_mean(curvature, slope, offset, gradient_scale)
-    curvature, gradient_scale = dense(curvature), dense(gradient_scale) + EPSILON
+    if not isinstance(curvature, OuterProduct):
+        return _mixed_scale(curvature, slope, offset, gradient_scale, power)
+    offset_of_rows = tf.where(mean_curvature > 0, CURVATURE_DAMPING, 1.0)
+    return OuterProduct(
+        _mixed_scale(curvature.rows, 1.0, offset_of_rows, gradient_scale.rows, power),
+        _mixed_scale(curvature.columns, slope, offset, gradient_scale.columns, power),
+    )
+
+
+def _mixed_scale(curvature, slope, offset, gradient_scale, power):
+    """`(slope curvature + offset)**power (gradient_scale + eps)**(1 - power)`."""
+    adam = gradient_scale + EPSILON
+    if power == 0:
+        return adam
     dtype = curvature.dtype
     newton = tf.cast(slope, dtype) * curvature + tf.cast(offset, dtype)
     if power == 0.5:  # tf.pow takes several times as long as a square root
-        return tf.sqrt(newton * gradient_scale)
-    return newton**power * gradient_scale ** (1 - power)
-
-
-def _geometric_mean(curvature, slope, offset, gradient_scale):
-    """`sqrt((slope curvature + offset) gradient_scale + offset eps)`.
-
-    Under the root are three outer products, whose sum is a product of thin matrices.
-    """
-    rows, columns = gradient_scale
-    slope, offset = tf.cast(slope, rows.dtype), tf.cast(offset, rows.dtype)
-    left = [slope * curvature.rows * rows, offset * rows, tf.ones_like(rows)]
-    right = [
-        curvature.columns * columns,
-        columns,
-        tf.fill(columns.shape, EPSILON * offset),
-    ]
-    squares = tf.matmul(tf.stack(left, axis=1), tf.stack(right))
-    return tf.sqrt(tf.reshape(squares, [-1]))
+        return tf.sqrt(newton * adam)
+    return newton**power * adam ** (1 - power)
 
 
 def clip_to_root_mean_square(

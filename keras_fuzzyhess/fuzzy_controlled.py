@@ -197,9 +197,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         """
         weight = 1 - momentum ** tf.cast(self.iterations, tf.float32)
         rate, _ = unbiased_rate(1 - momentum, weight)
-        moved = average.averaged(values, rate, self._indices(variables))
-        self.assign_state(average, moved, variables)
-        return moved
+        return average.move(values, rate, self._indices(variables))
 
     def measured_curvature(self, variables: Sequence[tf.Variable]) -> list:
         """The scale of the curvature as it has been measured so far."""

@@ -193,16 +193,19 @@ class FuzzyHess(WeightAveragingOptimizer):
     ) -> list[tf.Tensor]:
         """Random signs, the way to the average, or the first step undone."""
         due = self._due_probes()
-        signs = self.signs(gradients, due.curvature)
-        ways = tf.cond(
-            due.length,
-            lambda: self._first_step(variables),
-            lambda: self.way_to_average(variables),
-        )
-        return [
-            tf.where(due.curvature, self.probe_radius * z, way)
-            for z, way in zip(signs, ways, strict=True)
-        ]
+        state = self._seed_generator.next()  # which replicas keep outside of branches
+
+        def to_random_side():
+            return [self.probe_radius * z for z in self.signs(gradients, state)]
+
+        def back_or_to_average():
+            return tf.cond(
+                due.length,
+                lambda: self._first_step(variables),
+                lambda: self.way_to_average(variables),
+            )
+
+        return tf.cond(due.curvature, to_random_side, back_or_to_average)
 
     def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
         """Keeps what the probe tells of curvature, of the loss or of the length."""
@@ -232,11 +235,9 @@ class FuzzyHess(WeightAveragingOptimizer):
             lambda: self._step_length.shorten(shortening(before, after)),
         )
 
-    def signs(
-        self, gradients: list[tf.Tensor], are_needed: tf.Tensor
-    ) -> list[tf.Tensor]:
+    def signs(self, gradients: list[tf.Tensor], state: tf.Tensor) -> list[tf.Tensor]:
         """Directions of the shifts of a curvature probe, -1 or +1 for each weight."""
-        return curvature.random_signs(gradients, self._seed_generator, are_needed)
+        return curvature.random_signs(gradients, state)
 
     def curvature_state(self, variables: Sequence[tf.Variable]) -> MeanSquares:
         """Where `d` is kept: not negative, whatever the samples."""
@@ -252,20 +253,19 @@ class FuzzyHess(WeightAveragingOptimizer):
 
     # Apply.
 
-    def displacements(
+    def step(
         self,
         gradients: list[tf.Tensor],
         variables: list[tf.Variable],
         learning_rate: tf.Tensor,
-    ) -> list[tf.Tensor]:
-        """`learning_rate c a u`, from the gradients of this step."""
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """`u`, and `learning_rate c a`."""
         momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
         velocity = self.move_average(self._velocity, gradients, self.beta_2, variables)
         mixed = moved_average(momentum, gradients, self.gradient_share)
         direction = self._direction(mixed, velocity, variables)
         length = learning_rate * self.update_gain()
-        length *= self._step_length.along(direction, variables)
-        return [tf.cast(length, u.dtype) * u for u in direction]
+        return direction, length * self._step_length.along(direction, variables)
 
     def _first_step(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """What the first step subtracted, if the learning rate is what it was then."""

@@ -33,7 +33,30 @@ def dense(values: tf.Tensor | OuterProduct) -> tf.Tensor:
     """
     if not isinstance(values, OuterProduct):
         return values
-    return tf.reshape(values.rows[:, tf.newaxis] * values.columns, [-1])
+    # A product of matrices, for without XLA broadcasting takes longer.
+    matrix = tf.matmul(values.rows[:, tf.newaxis], values.columns[tf.newaxis, :])
+    return tf.reshape(matrix, [-1])
+
+
+def quotient(values: tf.Tensor, divisor: tf.Tensor | OuterProduct) -> tf.Tensor:
+    """A vector divided element by element.
+
+    Args:
+        values: Vector, that of a matrix row by row.
+        divisor: Vector or `OuterProduct`, positive.
+
+    Returns:
+        Vector.
+
+    Example:
+
+    >>> divisor = OuterProduct(tf.constant([1.0, 2.0]), tf.constant([4.0, 8.0]))
+    >>> quotient(tf.constant([4.0, 8.0, 8.0, 32.0]), divisor).numpy()
+    array([1., 1., 1., 2.], dtype=float32)
+    """
+    if not isinstance(divisor, OuterProduct):
+        return values / divisor
+    return values * dense(OuterProduct(1 / divisor.rows, 1 / divisor.columns))
 
 
 def total(values: tf.Tensor | OuterProduct) -> tf.Tensor:

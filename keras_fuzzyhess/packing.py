@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from keras_fuzzyhess.in_place import move_average
 from keras_fuzzyhess.moving_average import moved_average
 
 LONG = 2**15
@@ -166,6 +167,17 @@ class PackedState:
     ) -> list[tf.Tensor]:
         """What the state would be with packed values averaged in, by `rate`."""
         return moved_average(self.read(indices), values, rate)
+
+    def move(
+        self, values: Sequence[tf.Tensor], rate: tf.Tensor, indices: Sequence[int]
+    ) -> list[tf.Tensor]:
+        """Averages packed values in, by `rate`; returns the state with them."""
+        if self._is_all(indices):
+            for vector, value in zip(self._vectors, values, strict=True):
+                move_average(vector.value, value, rate)
+        else:
+            self.assign(self.averaged(values, rate, indices), indices)
+        return self.read(indices)
 
     def assign(self, vectors: Sequence[tf.Tensor], indices: Sequence[int]) -> None:
         """Sets the state of some of the weights, packed; the others keep theirs."""

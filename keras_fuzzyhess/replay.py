@@ -21,6 +21,9 @@ _PLACEMENT_ATTRIBUTES = frozenset(
     {"_class", "_output_shapes", "_tpu_replicate", "_xla_inferred_shapes"}
 )
 
+SMALL = 2**10
+"""Constants of at most so many elements are repeated in a branch. Our choice."""
+
 
 class GradientReplay:
     """Evaluates the gradients and the loss of a traced step at shifted weights.
@@ -153,7 +156,7 @@ class GradientReplay:
         self, graph: tf.Graph, resources: dict, shifted: dict, shift_all: tf.Operation
     ) -> tuple[dict, list[tf.Operation]]:
         """Clones the path; returns the clones of its tensors and what reads weights."""
-        clones = dict(resources)
+        clones = resources | self._clone_constants(graph)
         readers: list[tf.Operation] = []
         for op in self._path:
             handle = op.inputs[0].ref()
@@ -177,6 +180,23 @@ class GradientReplay:
             for original, new in zip(op.outputs, outputs, strict=True):
                 clones[original.ref()] = new
         return clones, readers
+
+    def _clone_constants(self, graph: tf.Graph) -> dict:
+        """Clones of the small constants of the path, if `graph` is a branch.
+
+        A gradient has thousands of them, shapes and axes, most of them equal. Each that
+        a branch took from outside would cost several operations in every step.
+        """
+        if graph is self._graph:
+            return {}
+        clones, by_value = {}, {}
+        for tensor in (tensor for op in self._path for tensor in op.inputs):
+            if tensor.op.type == "Const" and tensor.shape.num_elements() <= SMALL:
+                value = tensor.op.node_def.attr["value"].SerializeToString()
+                if value not in by_value:
+                    by_value[value] = _clone(tensor.op, graph, {}, []).outputs[0]
+                clones[tensor.ref()] = by_value[value]
+        return clones
 
 
 def _assign(values: list[tuple[tf.Tensor, tf.Tensor]]) -> tf.Operation:

@@ -135,21 +135,20 @@ class SALO(FuzzyControlledOptimizer):
         """`|d|`."""
         return [tf.abs(d) for d in averages]
 
-    def displacements(
+    def step(
         self,
         gradients: list[tf.Tensor],
         variables: list[tf.Variable],
         learning_rate: tf.Tensor,
-    ) -> list[tf.Tensor]:
-        """`learning_rate gain m / (|d| + epsilon)`."""
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """`m / (|d| + epsilon)`, and `learning_rate gain`."""
         momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
-        length = learning_rate * self.update_gain()
-        return [
-            tf.cast(length, m.dtype) * m / (scale + self.epsilon)
-            for m, scale in zip(
-                momentum, self.measured_curvature(variables), strict=True
-            )
+        scales = self.measured_curvature(variables)
+        direction = [
+            m / (scale + self.epsilon)
+            for m, scale in zip(momentum, scales, strict=True)
         ]
+        return direction, learning_rate * self.update_gain()
 
     def get_config(self) -> dict:
         """The arguments that make this optimizer, without its state."""

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_fuzzyhess.closure import ClosureGradients, refuse_noise
 from keras_fuzzyhess.finite_steps import FiniteStepOptimizer, is_finite_step
+from keras_fuzzyhess.in_place import subtract_multiple
 from keras_fuzzyhess.minibatch import Minibatch, Probe, refuse_incomplete
 from keras_fuzzyhess.packing import Packing, native_variable
 from keras_fuzzyhess.replay import GradientReplay
@@ -34,7 +35,7 @@ class _PendingStep(threading.local):
 class SecondGradientOptimizer(FiniteStepOptimizer):
     """Base of optimizers that measure with gradients at shifted weights.
 
-    A subclass implements `is_probe_step`, `shifts`, `observe` and `displacements`.
+    A subclass implements `is_probe_step`, `shifts`, `observe` and `step`.
     All gradients and shifts that it is given and gives are joined to fewer vectors
     than there are weights (`packing.py`).
 
@@ -73,13 +74,16 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         """Keeps in the state what a second gradient tells."""
         raise NotImplementedError
 
-    def displacements(
+    def step(
         self,
         gradients: list[tf.Tensor],
         variables: list[tf.Variable],
         learning_rate: tf.Tensor,
-    ) -> list[tf.Tensor]:
-        """What to subtract from the weights, given gradients summed over replicas."""
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Direction and length, whose product is subtracted from the weights.
+
+        Given gradients summed over replicas.
+        """
         raise NotImplementedError
 
     # What users and Keras call.
@@ -272,20 +276,16 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         # computes the same update from the summed gradients and writes its own copy.
         variables = [native_variable(v) for v in trainable_variables]
         packing = Packing(variables)
-        learning_rate = tf.cast(learning_rate, tf.float32)
-        displacements = self.displacements(
-            packing.pack(grads), variables, learning_rate
+        direction, length = self.step(
+            packing.pack(grads), variables, tf.cast(learning_rate, tf.float32)
         )
-        decay = (
-            tf.minimum(self.weight_decay * root_mean_square(displacements), 1.0)
-            if self.weight_decay
-            else None
-        )
-        displacements = packing.unpack(displacements)
-        for variable, displacement in zip(variables, displacements, strict=True):
-            if decay is not None and self._use_weight_decay(variable):
-                displacement += variable * tf.cast(decay, variable.dtype)
-            self.assign_sub(variable, displacement)
+        if self.weight_decay:
+            size = length * root_mean_square(direction)
+            decay = tf.minimum(self.weight_decay * size, 1.0)
+            for variable in filter(self._use_weight_decay, variables):
+                subtract_multiple(variable, decay, tf.convert_to_tensor(variable))
+        for variable, u in zip(variables, packing.unpack(direction), strict=True):
+            subtract_multiple(variable, length, u)
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""

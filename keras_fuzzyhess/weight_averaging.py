@@ -11,7 +11,7 @@ from keras_fuzzyhess.averaged_weights import (
     observe_averaged_loss,
 )
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
-from keras_fuzzyhess.moving_average import mix
+from keras_fuzzyhess.in_place import move_average
 from keras_fuzzyhess.packing import Packing, native_variable
 
 
@@ -88,8 +88,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             rate = tf.where(tf.equal(accumulated, 0), rate, 0.0)
         averages = self._model_variables_moving_average
         for variable, average in zip(trainable_variables, averages, strict=True):
-            weight = tf.convert_to_tensor(variable)
-            average.assign(mix(average.value, weight, tf.cast(rate, weight.dtype)))
+            move_average(average.value, tf.convert_to_tensor(variable), rate)
 
     def _overwrite_model_variables_with_average_value(
         self, trainable_variables

@@ -28,5 +28,5 @@ class Recorder(SecondGradientOptimizer):
         for total, gradient in zip(self.sums, shifted, strict=True):
             total.assign_add(gradient)
 
-    def displacements(self, gradients, variables, learning_rate):
-        return [tf.zeros_like(g) for g in gradients]
+    def step(self, gradients, variables, learning_rate):
+        return [tf.zeros_like(g) for g in gradients], learning_rate

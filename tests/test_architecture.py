@@ -18,7 +18,7 @@ TUNER = Path(keras_fuzzyhess.tuner.__file__).parent
 
 # From the ground up: a module may import only from rows above its own.
 LAYERS = [
-    {"moving_average"},
+    {"moving_average", "in_place"},
     {
         "arguments",
         "averaged_weights",

@@ -45,7 +45,7 @@ def mean_of_samples(w, loss_fn, shifts):
 def test_diagonal_hessian_is_exact_after_one_probe():
     w, loss_fn, hessian = quadratic(diagonal=True)
     seed = keras.random.SeedGenerator(0)
-    for shift in (0.01 * random_signs([w], seed)[0], constant_step(w)):
+    for shift in (0.01 * random_signs([w], seed.next())[0], constant_step(w)):
         np.testing.assert_allclose(
             sample(w, loss_fn, shift), np.diag(hessian), rtol=1e-11
         )
@@ -55,7 +55,7 @@ def test_random_signs_converge_to_the_diagonal_as_one_over_root_n():
     w, loss_fn, hessian = quadratic()
     seed = keras.random.SeedGenerator(0)
     counts = [16, 64, 256, 1024]
-    shifts = [0.01 * random_signs([w], seed)[0] for _ in range(max(counts))]
+    shifts = [0.01 * random_signs([w], seed.next())[0] for _ in range(max(counts))]
     errors = [
         np.linalg.norm(mean_of_samples(w, loss_fn, shifts[:n]) - np.diag(hessian))
         for n in counts
@@ -75,8 +75,8 @@ def test_constant_step_converges_to_row_sums():
 def test_random_signs_are_signs_and_independent():
     seed = keras.random.SeedGenerator(0)
     variables = [tf.Variable(tf.zeros((100, 100))), tf.Variable(tf.zeros((100, 100)))]
-    a, b = random_signs(variables, seed)
-    c, _ = random_signs(variables, seed)
+    a, b = random_signs(variables, seed.next())
+    c, _ = random_signs(variables, seed.next())
     assert set(np.unique(a)) == {-1.0, 1.0}
     for other in (b, c):
         assert abs(np.mean(a * other)) < 0.05
@@ -86,20 +86,9 @@ def test_random_signs_are_signs_and_independent():
         assert abs(np.mean(flat[distance:] * flat[:-distance])) < 0.05
 
 
-def test_random_signs_without_need_are_not_drawn_but_advance_the_seed():
-    variables = [tf.Variable(tf.zeros(50))]
-    skipped, drawn = keras.random.SeedGenerator(0), keras.random.SeedGenerator(0)
-    (signs,) = random_signs(variables, skipped, are_needed=False)
-    assert set(np.unique(signs)) == {-1.0}
-    random_signs(variables, drawn)
-    np.testing.assert_array_equal(
-        random_signs(variables, skipped), random_signs(variables, drawn)
-    )
-
-
 def test_random_signs_keep_the_dtype():
     seed = keras.random.SeedGenerator(0)
-    (signs,) = random_signs([tf.Variable(tf.zeros(3, tf.float64))], seed)
+    (signs,) = random_signs([tf.Variable(tf.zeros(3, tf.float64))], seed.next())
     assert signs.dtype == tf.float64
 
 
@@ -112,7 +101,7 @@ def test_probe_equals_hessian_vector_product_on_a_network():
     def loss_fn():
         return networks.cross_entropy(y, model(x))
 
-    signs = random_signs(variables, keras.random.SeedGenerator(0))
+    signs = random_signs(variables, keras.random.SeedGenerator(0).next())
     exact = hessian_vector_product(loss_fn, variables, signs)
     closure = ClosureGradients(loss_fn, variables)
     gradients, _ = closure.at_weights()

@@ -1,0 +1,43 @@
+"""Updates of variables in one operation: each on all weights passes through memory."""
+
+import tensorflow as tf
+
+
+def subtract_multiple(
+    variable: tf.Variable, factor: tf.Tensor, values: tf.Tensor
+) -> None:
+    """`variable <- variable - factor values`, of this replica's copy.
+
+    Args:
+        variable: `tf.Variable`.
+        factor: Scalar.
+        values: Tensor of the variable's shape and dtype.
+
+    Example:
+
+    >>> variable = tf.Variable([5.0, 3.0])
+    >>> subtract_multiple(variable, tf.constant(2.0), tf.constant([1.0, 2.0]))
+    >>> variable.numpy().tolist()
+    [3.0, -1.0]
+    """
+    tf.raw_ops.ResourceApplyGradientDescent(
+        var=variable.handle, alpha=tf.cast(factor, values.dtype), delta=values
+    )
+
+
+def move_average(average: tf.Variable, value: tf.Tensor, rate: tf.Tensor) -> None:
+    """`average <- average + rate (value - average)`, of this replica's copy.
+
+    Args:
+        average: `tf.Variable`.
+        value: Tensor of its shape and dtype.
+        rate: Scalar in [0, 1], the weight of the new value.
+
+    Example:
+
+    >>> average = tf.Variable([1.0])
+    >>> move_average(average, tf.constant([3.0]), tf.constant(0.25))
+    >>> average.numpy().item()
+    1.5
+    """
+    subtract_multiple(average, rate, average - value)
