@@ -157,6 +157,7 @@ class GradientReplay:
     ) -> tuple[dict, list[tf.Operation]]:
         """Clones the path; returns the clones of its tensors and what reads weights."""
         clones = resources | self._clone_constants(graph)
+        clone_of: dict[tf.Operation, tf.Operation] = {}
         readers: list[tf.Operation] = []
         for op in self._path:
             handle = op.inputs[0].ref()
@@ -173,7 +174,11 @@ class GradientReplay:
                 ]
             else:
                 reads = any(tensor.dtype == tf.resource for tensor in op.inputs)
-                clone = _clone(op, graph, clones, [shift_all] if reads else [])
+                # By control inputs a gradient waits with what it computes anew until it
+                # is needed. Without them that is kept from the forward pass on.
+                after = [clone_of[o] for o in op.control_inputs if o in clone_of]
+                after += [shift_all] if reads else []
+                clone = clone_of[op] = _clone(op, graph, clones, after)
                 outputs = list(clone.outputs)
                 if reads:
                     readers.append(clone)
@@ -191,7 +196,11 @@ class GradientReplay:
             return {}
         clones, by_value = {}, {}
         for tensor in (tensor for op in self._path for tensor in op.inputs):
-            if tensor.op.type == "Const" and tensor.shape.num_elements() <= SMALL:
+            if (
+                tensor.op.type == "Const"
+                and tensor.shape.num_elements() <= SMALL
+                and not tensor.op.control_inputs  # or TensorFlow would not wait
+            ):
                 value = tensor.op.node_def.attr["value"].SerializeToString()
                 if value not in by_value:
                     by_value[value] = _clone(tensor.op, graph, {}, []).outputs[0]

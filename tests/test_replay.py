@@ -122,3 +122,60 @@ def test_equals_closure_form_in_mixed_bfloat16(name):
     gradients, [(shifted, _)] = replayed(model, x, y, shifts, in_branch_too=False)
     error = networks.relative_error(shifted, reference, origin=gradients)
     assert error <= BFLOAT16_TOLERANCE
+
+
+def test_what_a_gradient_computes_anew_waits_as_in_the_step():
+    """Else a probe would keep more of the forward pass than the step itself does."""
+    w = tf.Variable([1.0, -2.0])
+    branch = None
+
+    @tf.function(autograph=False)
+    def step(is_due):
+        with tf.GradientTape() as tape:
+            differences = tf.math.squared_difference(tf.nn.silu(w), w)
+            loss = tf.exp(tf.reduce_sum(differences))
+        gradients = [tape.gradient(loss, w)]
+        replay = GradientReplay(gradients, loss, [w])
+
+        def probe():
+            nonlocal branch
+            branch = tf.compat.v1.get_default_graph()
+            return replay([tf.ones(2)])
+
+        return tf.cond(is_due, probe, lambda: (gradients, loss))
+
+    graph = step.get_concrete_function(tf.constant(True)).graph
+    repeated = {
+        op.name.rpartition("replay/")[2]: op.control_inputs
+        for op in branch.get_operations()
+        if "replay/" in op.name
+    }
+    waiting = 0
+    for op in graph.get_operations():
+        befores = {before.name for before in op.control_inputs} & repeated.keys()
+        if befores and op.name in repeated:
+            waiting += 1
+            found = {b.name.rpartition("replay/")[2] for b in repeated[op.name]}
+            assert found >= befores, op.name
+    assert waiting >= 2, "what the gradients of silu and of the square compute anew"
+
+
+def test_small_constants_are_no_inputs_of_a_branch():
+    """Of a gradient's thousands each would cost operations in every step."""
+    w = tf.Variable(tf.ones((3, 4)))
+
+    @tf.function(autograph=False)
+    def step(is_due):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.reshape(w, [2, 6]) ** 3 * 2.0)
+        gradients = [tape.gradient(loss, w)]
+        replay = GradientReplay(gradients, loss, [w])
+        shift = tf.ones((3, 4))
+        return tf.cond(is_due, lambda: replay([shift]), lambda: (gradients, loss))
+
+    graph = step.get_concrete_function(tf.constant(True)).graph
+    (branch,) = (
+        op for op in graph.get_operations() if op.type in ("If", "StatelessIf")
+    )
+    constants = [t.name for t in branch.inputs if t.op.type == "Const"]
+    assert len(constants) <= 1, "the shift alone"
