@@ -202,9 +202,10 @@ class GradientReplay:
                 and not tensor.op.control_inputs  # or TensorFlow would not wait
             ):
                 value = tensor.op.node_def.attr["value"].SerializeToString()
-                if value not in by_value:
-                    by_value[value] = _clone(tensor.op, graph, {}, []).outputs[0]
-                clones[tensor.ref()] = by_value[value]
+                key = tensor.op.device, value
+                if key not in by_value:
+                    by_value[key] = _clone(tensor.op, graph, {}, []).outputs[0]
+                clones[tensor.ref()] = by_value[key]
         return clones
 
 
