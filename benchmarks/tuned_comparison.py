@@ -116,7 +116,9 @@ def run(data, name, factor, seed):
     seconds = time.perf_counter() - start
     optimizer.finalize_variable_values(model.trainable_variables)
     model.compile(loss=loss_fn, metrics=["accuracy"])
-    final_loss, _ = model.evaluate(load(batch_size, seed)[0].take(SAMPLE), verbose=0)
+    sample = load(batch_size, seed)[0].take(SAMPLE)
+    sample = sample.apply(tf.data.experimental.assert_cardinality(SAMPLE))
+    final_loss, _ = model.evaluate(sample, verbose=0)
     validation_loss, accuracy = model.evaluate(held_back, verbose=0)
     probes = 0
     if isinstance(optimizer, FuzzyHess | SALO):
