@@ -50,9 +50,10 @@ def random_signs(
     signs = []
     for x, own, size in zip(like, tf.split(words, counts), sizes, strict=True):
         are_set = tf.bitwise.bitwise_and(own[:, tf.newaxis], bits) != 0
+        are_set = tf.reshape(tf.reshape(are_set, [-1])[:size], x.shape)
         one = tf.ones((), x.dtype)
-        signs.append(tf.where(tf.reshape(are_set, [-1])[:size], one, -one))
-    return [tf.reshape(z, x.shape) for z, x in zip(signs, like, strict=True)]
+        signs.append(tf.where(are_set, one, -one))
+    return signs
 
 
 def diagonal_sample(

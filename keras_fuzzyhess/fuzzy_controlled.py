@@ -151,13 +151,14 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         rate, weight = unbiased_rate(
             1 - self._control()["beta_3"], self._curvature_weight.value
         )
-        averages = self._curvature.averaged(samples, rate, self._indices(variables))
+        indices = self._indices(variables)
+        averages = self._curvature.averaged(samples, rate, indices)
         scales = self.curvature_scale(averages)
         count = sum(sample.shape.num_elements() for sample in samples)
         total = tf.add_n([outer_product.total(scale) for scale in scales])
 
         def keep():
-            self.assign_state(self._curvature, averages, variables)
+            self._curvature.assign(averages, indices)
             self._curvature_weight.assign(weight)
             self._mean_curvature.assign(total / count)
 
@@ -208,15 +209,6 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     ) -> list:
         """The part of `state` that belongs to `variables`, packed."""
         return state.read(self._indices(variables))
-
-    def assign_state(
-        self,
-        state: PackedState | MeanSquares,
-        values: list,
-        variables: Sequence[tf.Variable],
-    ) -> None:
-        """Sets the part of `state` that belongs to `variables`, packed."""
-        state.assign(values, self._indices(variables))
 
     def _indices(self, variables: Sequence[tf.Variable]) -> list[int]:
         return [self._get_variable_index(v) for v in variables]
