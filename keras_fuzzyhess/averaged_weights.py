@@ -35,10 +35,11 @@ def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
     """By how much the averaged weights move towards the weights after a step.
 
         average <- average + rate (w - average) ,
-        rate = max(1 / (1 + step / 20), 1 - momentum)
+        rate = max(1 / (1 + (step - 1) / 20), 1 - momentum) ,    0 where step = 0
 
-    The first step makes the average equal to the weights, so that there is no bias
-    towards where it started.
+    The first step leaves the average where it came from, for the next one looks back
+    there. The second makes it equal to the weights, so that no bias towards the start
+    remains.
 
     Args:
         step: Scalar integer, number of steps taken before.
@@ -46,15 +47,16 @@ def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
             than about `1 / (1 - momentum)` steps.
 
     Returns:
-        Scalar in (0, 1].
+        Scalar in [0, 1].
 
     Example:
 
-    >>> float(averaging_rate(0, 0.999)), float(averaging_rate(60, 0.999))
-    (1.0, 0.25)
+    >>> [float(averaging_rate(step, 0.999)) for step in (0, 1, 61)]
+    [0.0, 1.0, 0.25]
     """
-    rate = WINDOW / (WINDOW + tf.cast(step, tf.float32))
-    return tf.maximum(rate, 1 - momentum)
+    later = tf.cast(step, tf.float32) - 1
+    rate = tf.maximum(WINDOW / (WINDOW + later), 1 - momentum)
+    return tf.where(later < 0, 0.0, rate)
 
 
 class AveragedLoss(NamedTuple):

@@ -140,11 +140,11 @@ class FiniteStepOptimizer(keras.optimizers.Optimizer):
         >>> from keras_fuzzyhess import FuzzyHess
         >>> w, optimizer = tf.Variable([5.0, -3.0]), FuzzyHess(seed=0)
         >>> path = []
-        >>> for _ in range(2):
+        >>> for _ in range(3):
         ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
         ...     path.append(w.numpy())
         >>> optimizer.finalize_variable_values([w])
-        >>> bool(min(path[0][0], path[1][0]) < w[0] < max(path[0][0], path[1][0]))
+        >>> bool(min(path[1][0], path[2][0]) < w[0] < max(path[1][0], path[2][0]))
         True
         """
         if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:

@@ -29,15 +29,16 @@ class FuzzyHess(WeightAveragingOptimizer):
     randomly shifted weights, which samples the diagonal of the Hessian, or one at the
     moving average of the weights, where the loss tells whether the steps are too long.
     A fuzzy-logic system turns that into the gain `c` and the momentum `beta_3` of the
-    curvature. Once, after the first step `s`, the second gradient is taken where that
-    came from. With all operations element by element:
+    curvature. After the first step `s` the average is still where that came from, and
+    the slopes on both ends of it tell whether it went too far. With all operations
+    element by element:
 
     ```
     first length      a = 0.02 rms(first w) ,    after a probe at w + s
                       a <- a clip((0.7 / q)**3, 1/4, 1) ,    q = 1 - g(w)·s / g(w+s)·s
     curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
                       d <- beta_3 d + (1 - beta_3) h**2
-    average           average <- average + (w - average) / (1 + step / 20)
+    average           average <- average + (w - average) / (1 + (step - 1) / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c scatter of L(average))
                       trend = -c e
     direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
@@ -90,7 +91,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
             `True`.
         ema_momentum: Float in [0, 1), the largest momentum of the average, which grows
-            as `step / (step + 20)`. Defaults to `0.999`: about 1,000 steps at most.
+            as `(step - 1) / (step + 19)`. Defaults to `0.999`: at most 1,000 steps or so.
         seed: Integer of at least 0, or `None`, seed of the random signs. With `None`
             one is drawn, after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
@@ -191,21 +192,17 @@ class FuzzyHess(WeightAveragingOptimizer):
     def shifts(
         self, gradients: list[tf.Tensor], variables: list[tf.Variable]
     ) -> list[tf.Tensor]:
-        """Random signs, the way to the average, or the first step undone."""
-        due = self._due_probes()
+        """Random signs, or the way to the average: at first, the first step undone."""
         state = self._seed_generator.next()  # which replicas keep outside of branches
 
         def to_random_side():
             return [self.probe_radius * z for z in self.signs(gradients, state)]
 
-        def back_or_to_average():
-            return tf.cond(
-                due.length,
-                lambda: self._first_step(variables),
-                lambda: self.way_to_average(variables),
-            )
-
-        return tf.cond(due.curvature, to_random_side, back_or_to_average)
+        return tf.cond(
+            self._due_probes().curvature,
+            to_random_side,
+            lambda: self.way_to_average(variables),
+        )
 
     def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
         """Keeps what the probe tells of curvature, of the loss or of the length."""
@@ -260,32 +257,25 @@ class FuzzyHess(WeightAveragingOptimizer):
         learning_rate: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """`u`, and `learning_rate c a`."""
+        is_first = tf.equal(self.step_length(), 0)
+        cond_in_every_replica(is_first, lambda: self._start(variables), lambda: None)
         momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
         velocity = self.move_average(self._velocity, gradients, self.beta_2, variables)
         mixed = moved_average(momentum, gradients, self.gradient_share)
-        direction = self._direction(mixed, velocity, variables)
-        length = learning_rate * self.update_gain()
-        return direction, length * self._step_length.along(direction, variables)
-
-    def _first_step(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """What the first step subtracted, if the learning rate is what it was then."""
-        momentum = self.read_state(self._momentum, variables)
-        velocity = self.read_state(self._velocity, variables)
-        direction = self._direction(momentum, velocity, variables)
-        length = tf.cast(self.learning_rate, tf.float32) * self._gain.value
-        length *= self.step_length()
-        return [tf.cast(length, u.dtype) * u for u in direction]
-
-    def _direction(
-        self, momentum: list, velocity: list, variables: Sequence[tf.Variable]
-    ) -> list[tf.Tensor]:
-        return newton_adam_direction(
-            momentum,
+        direction = newton_adam_direction(
+            mixed,
             self.measured_curvature(variables),
             self._mean_curvature.value,
             square_roots(velocity),
             self.curvature_power,
         )
+        length = learning_rate * self.update_gain()
+        return direction, length * self._step_length.along(direction)
+
+    def _start(self, variables: Sequence[tf.Variable]) -> None:
+        """Takes note of the first weights."""
+        self.start_average(variables)
+        self._step_length.start([tf.convert_to_tensor(v) for v in variables])
 
     # Save.
 

@@ -151,10 +151,11 @@ class StepLength:
     ...     return keras.Variable(0.0, name=name)
     >>> length = StepLength(add_scalar)
     >>> direction, weights = [tf.constant([1.0, -1.0])], [tf.constant([3.0, 3.0])]
-    >>> round(float(length.along(direction, weights)), 4)
+    >>> length.start(weights)
+    >>> round(float(length.along(direction)), 4)
     0.06
     >>> length.shorten(tf.constant(0.5))
-    >>> round(float(length.along(direction, weights)), 4)
+    >>> round(float(length.along(direction)), 4)
     0.03
     """
 
@@ -167,30 +168,23 @@ class StepLength:
         """Length along a direction of the usual size; 0 before the first step."""
         return self._length.value
 
-    def along(
-        self, direction: Sequence[tf.Tensor], weights: Sequence[tf.Tensor]
-    ) -> tf.Tensor:
-        """By what to multiply the direction of this step, whose size is remembered.
+    def start(self, weights: Sequence[tf.Tensor]) -> None:
+        """Takes the length of the first step from the weights, a list of tensors."""
+        self._length.assign(first_step_length(weights))
 
-        In the first step the weights decide on the length.
+    def along(self, direction: Sequence[tf.Tensor]) -> tf.Tensor:
+        """By what to multiply the direction of this step, whose size is remembered.
 
         Args:
             direction: List of tensors.
-            weights: List of tensors.
 
         Returns:
             Scalar.
         """
-        length = tf.cond(
-            self.value > 0,
-            lambda: tf.identity(self.value),
-            lambda: first_step_length([tf.convert_to_tensor(w) for w in weights]),
-        )
-        self._length.assign(length)
         size = root_mean_square(direction)
         bounded, usual_size = bounded_size(size, self._usual_size.value)
         self._usual_size.assign(usual_size)
-        return length * tf.math.divide_no_nan(bounded, size)
+        return self.value * tf.math.divide_no_nan(bounded, size)
 
     def shorten(self, factor: tf.Tensor) -> None:
         """Multiplies the length by a factor."""

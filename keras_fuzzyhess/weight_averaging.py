@@ -44,6 +44,15 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
         ]
 
+    def start_average(self, variables: Sequence[tf.Variable]) -> None:
+        """Makes the average equal to the weights.
+
+        They may have been loaded since the optimizer was built.
+        """
+        for variable in variables:
+            weights = tf.convert_to_tensor(variable)
+            move_average(self._average_of(variable), weights, 1.0)
+
     def way_to_average(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """From the weights to their average, packed."""
         return Packing(variables).pack([self._average_of(v) - v for v in variables])
@@ -94,10 +103,14 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         self, trainable_variables
     ) -> None:
         # Overridden because Keras's pairs weights and averages in their order, which
-        # goes wrong as soon as a layer is frozen after the optimizer was built.
+        # goes wrong as soon as a layer is frozen after the optimizer was built. After a
+        # single step the average is where that came from, which would undo it.
+        is_average = self.iterations > 1
         for variable in trainable_variables:
             self._distribution_strategy.extended.update(
                 native_variable(variable),
-                lambda weight, average: weight.assign(average),
+                lambda weight, average: weight.assign(
+                    tf.where(is_average, average, weight)
+                ),
                 args=(self._average_of(variable),),
             )

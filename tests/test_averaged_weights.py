@@ -16,18 +16,15 @@ MOMENTUM = 0.5
 class Path:
     """The weights after every step and their average, as one would write it down."""
 
-    def __init__(self):
-        self.average, self.steps = None, 0
+    def __init__(self, weights):
+        self.average, self.steps = weights, 0
 
     def add(self, weights):
-        rate = max(WINDOW / (WINDOW + self.steps), 1 - MOMENTUM)
-        weights = np.asarray(weights, "float64")
-        self.average = (
-            weights
-            if self.average is None
-            else (1 - rate) * self.average + rate * weights
-        )
         self.steps += 1
+        if self.steps == 1:  # still where the step came from
+            return
+        rate = max(WINDOW / (WINDOW + self.steps - 2), 1 - MOMENTUM)
+        self.average = (1 - rate) * self.average + rate * weights.astype("float64")
 
 
 def averages(optimizer):
@@ -56,15 +53,12 @@ def test_average_is_the_formula(use_ema, accumulated):
     )
     model = compiled(optimizer)
     x, y = networks.data(model)
-    path, every = Path(), accumulated or 1
+    path, every = Path(flat(model.get_weights())), accumulated or 1
     for minibatch in range(1, 40 * every + 1):
         model.train_on_batch(x, y)
         if minibatch % every == 0:
             path.add(flat(model.get_weights()))
-        if path.steps:
-            np.testing.assert_allclose(
-                flat(averages(optimizer)), path.average, atol=1e-5
-            )
+        np.testing.assert_allclose(flat(averages(optimizer)), path.average, atol=1e-5)
     assert WINDOW / (WINDOW + path.steps) < 1 - MOMENTUM, "the momentum was reached"
     moved = np.abs(path.average - flat(model.get_weights())).max()
     assert moved > 1e-3, "the average differs from the weights"
@@ -130,6 +124,25 @@ def test_nothing_takes_the_place_of_the_weights_before_the_first_step():
     start = model.get_weights()
     fit(model, epochs=1)  # four minibatches of the nine
     assert_same(model.get_weights(), start)
+
+
+@pytest.mark.parametrize("frequency", [None, 1])
+def test_a_single_step_is_not_undone_by_the_average(frequency):
+    model = compiled(FuzzyHess(seed=0, ema_overwrite_frequency=frequency))
+    start, x = flat(model.get_weights()), networks.data(model)
+    model.fit(*x, batch_size=len(x[0]), verbose=0)
+    assert int(model.optimizer.iterations) == 1
+    assert_same(flat(averages(model.optimizer)), start)
+    assert (flat(model.get_weights()) != start).all()
+
+
+def test_weights_loaded_after_the_build_are_where_the_average_starts():
+    model = compiled(FuzzyHess(seed=0))
+    model.optimizer.build(model.trainable_variables)
+    loaded = [w + 1 for w in model.get_weights()]
+    model.set_weights(loaded)
+    model.train_on_batch(*networks.data(model))
+    np.testing.assert_allclose(flat(averages(model.optimizer)), flat(loaded), rtol=1e-6)
 
 
 def test_layers_frozen_after_the_first_fit_keep_their_weights():
