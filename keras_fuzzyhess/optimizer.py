@@ -91,7 +91,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
             `True`.
         ema_momentum: Float in [0, 1), the largest momentum of the average, which grows
-            as `(step - 1) / (step + 19)`. Defaults to `0.999`: at most 1,000 steps or so.
+            as `(step - 1) / (step + 19)`. Defaults to `0.999`, about 1,000 steps.
         seed: Integer of at least 0, or `None`, seed of the random signs. With `None`
             one is drawn, after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
