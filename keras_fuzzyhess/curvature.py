@@ -41,19 +41,29 @@ def random_signs(
     >>> signs.shape, sorted(set(abs(signs).numpy().ravel().tolist()))
     (TensorShape([2, 3]), [1.0])
     """
-    sizes = [tf.TensorShape(x.shape).num_elements() for x in like]
+    shapes = [tf.TensorShape(x.shape) for x in like]
+    sizes = [shape.num_elements() for shape in shapes]
     counts = [-(-size // WORD_LENGTH) for size in sizes]
     words = tf.random.stateless_uniform(
         [sum(counts)], tf.cast(state, tf.int32), None, None, tf.int32
     )
     bits = tf.bitwise.left_shift(1, tf.range(WORD_LENGTH))
-    signs = []
-    for x, own, size in zip(like, tf.split(words, counts), sizes, strict=True):
-        are_set = tf.bitwise.bitwise_and(own[:, tf.newaxis], bits) != 0
-        are_set = tf.reshape(tf.reshape(are_set, [-1])[:size], x.shape)
-        one = tf.ones((), x.dtype)
-        signs.append(tf.where(are_set, one, -one))
-    return signs
+    are_set = tf.reshape(tf.bitwise.bitwise_and(words[:, tf.newaxis], bits) != 0, [-1])
+    lengths = []  # of what is used of each one's words, and of the rest of the last
+    for count, size in zip(counts, sizes, strict=True):
+        lengths += [size, count * WORD_LENGTH - size]
+    ones = {x.dtype: tf.ones((), x.dtype) for x in like}
+    minus_ones = {dtype: -one for dtype, one in ones.items()}
+    return [
+        tf.where(
+            own if shape.rank == 1 else tf.reshape(own, shape),
+            ones[x.dtype],
+            minus_ones[x.dtype],
+        )
+        for x, shape, own in zip(
+            like, shapes, tf.split(are_set, lengths)[::2], strict=True
+        )
+    ]
 
 
 def diagonal_sample(

@@ -43,9 +43,9 @@ def is_finite_step(loss: tf.Tensor, gradients: Sequence[tf.Tensor]) -> tf.Tensor
     False
     """
     # `l2_loss` reads a vector once and writes nothing, unlike an `is_finite` of each.
-    sums = [tf.nn.l2_loss(gradient) for gradient in gradients]
-    numbers = [tf.cast(number, tf.float32) for number in (loss, *sums)]
-    return tf.reduce_all([tf.math.is_finite(number) for number in numbers])
+    sums = [tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]
+    is_finite_loss = tf.math.is_finite(tf.cast(loss, tf.float32))
+    return is_finite_loss & tf.math.is_finite(tf.add_n(sums))
 
 
 class FiniteStepOptimizer(keras.optimizers.Optimizer):

@@ -25,6 +25,19 @@ def subtract_multiple(
     )
 
 
+def overwrite(variable: tf.Variable, values: tf.Tensor) -> None:
+    """`variable <- values`, of this replica's copy.
+
+    Example:
+
+    >>> variable = tf.Variable([5.0, 3.0])
+    >>> overwrite(variable, tf.constant([1.0, 2.0]))
+    >>> variable.numpy().tolist()
+    [1.0, 2.0]
+    """
+    tf.raw_ops.AssignVariableOp(resource=variable.handle, value=values)
+
+
 def move_average(average: tf.Variable, value: tf.Tensor, rate: tf.Tensor) -> None:
     """`average <- average + rate (value - average)`, of this replica's copy.
 

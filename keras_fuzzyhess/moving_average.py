@@ -20,6 +20,7 @@ def mix(
     >>> float(mix(tf.constant(1.0), 3.0, 0.25))
     1.5
     """
+    average = tf.convert_to_tensor(average)  # a variable is read once
     return average + rate * (value - average)
 
 

@@ -196,7 +196,9 @@ class FuzzyHess(WeightAveragingOptimizer):
         state = self._seed_generator.next()  # which replicas keep outside of branches
 
         def to_random_side():
-            return [self.probe_radius * z for z in self.signs(gradients, state)]
+            signs = self.signs(gradients, state)
+            radii = {z.dtype: tf.constant(self.probe_radius, z.dtype) for z in signs}
+            return [radii[z.dtype] * z for z in signs]
 
         return tf.cond(
             self._due_probes().curvature,
@@ -274,8 +276,9 @@ class FuzzyHess(WeightAveragingOptimizer):
 
     def _start(self, variables: Sequence[tf.Variable]) -> None:
         """Takes note of the first weights."""
-        self.start_average(variables)
-        self._step_length.start([tf.convert_to_tensor(v) for v in variables])
+        weights = [tf.convert_to_tensor(v) for v in variables]
+        self.start_average(variables, weights)
+        self._step_length.start(weights)
 
     # Save.
 

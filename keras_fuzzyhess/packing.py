@@ -57,19 +57,36 @@ class Packing:
 
     def pack(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The vectors, from a tensor for each weight."""
+        flat = tf.constant([-1])  # once for all, for a graph has a node for each
         return [
-            _joined([self._flat(tensors[i], i) for i in members])
+            _joined(
+                [
+                    tensors[i]
+                    if self._shapes[i].rank == 1
+                    else tf.reshape(tensors[i], flat)
+                    for i in members
+                ]
+            )
             for members in self.members
         ]
 
     def unpack(self, vectors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """A tensor for each weight, from the vectors."""
         tensors: dict[int, tf.Tensor] = {}
+        shapes = {
+            tuple(shape): tf.constant(shape, tf.int32)
+            for shape in self._shapes
+            if shape.rank != 1
+        }
         for members, vector in zip(self.members, vectors, strict=True):
             pieces = _split(vector, [self._sizes[i] for i in members])
             for i, piece in zip(members, pieces, strict=True):
                 shape = self._shapes[i]
-                tensors[i] = piece if shape.rank == 1 else tf.reshape(piece, shape)
+                tensors[i] = (
+                    piece
+                    if shape.rank == 1
+                    else tf.reshape(piece, shapes[tuple(shape)])
+                )
         return [tensors[i] for i in range(len(self._shapes))]
 
     def packed(self, gradients_at: Callable) -> Callable:
@@ -80,9 +97,6 @@ class Packing:
             return self.pack(gradients), loss
 
         return packed_gradients_at
-
-    def _flat(self, tensor: tf.Tensor, i: int) -> tf.Tensor:
-        return tensor if self._shapes[i].rank == 1 else tf.reshape(tensor, [-1])
 
 
 def _members(sizes: Sequence[int], dtypes: Sequence[tf.DType]) -> list[list[int]]:

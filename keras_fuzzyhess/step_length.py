@@ -79,7 +79,8 @@ def dot(a: Sequence[tf.Tensor], b: Sequence[tf.Tensor]) -> tf.Tensor:
     >>> float(dot([tf.constant([1.0, 2.0])], [tf.constant([3.0, 4.0])]))
     11.0
     """
-    products = [tf.tensordot(x, y, 1) for x, y in zip(a, b, strict=True)]
+    axis = tf.constant([0])
+    products = [tf.reduce_sum(x * y, axis) for x, y in zip(a, b, strict=True)]
     return tf.add_n([tf.cast(product, tf.float32) for product in products])
 
 

@@ -11,7 +11,7 @@ from keras_fuzzyhess.averaged_weights import (
     observe_averaged_loss,
 )
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
-from keras_fuzzyhess.in_place import move_average
+from keras_fuzzyhess.in_place import move_average, overwrite
 from keras_fuzzyhess.packing import Packing, native_variable
 
 
@@ -44,14 +44,15 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
         ]
 
-    def start_average(self, variables: Sequence[tf.Variable]) -> None:
-        """Makes the average equal to the weights.
+    def start_average(
+        self, variables: Sequence[tf.Variable], weights: Sequence[tf.Tensor]
+    ) -> None:
+        """Sets the averages of `variables` to `weights`.
 
-        They may have been loaded since the optimizer was built.
+        Those that they were built with may have been replaced since, by loaded ones.
         """
-        for variable in variables:
-            weights = tf.convert_to_tensor(variable)
-            move_average(self._average_of(variable), weights, 1.0)
+        for variable, values in zip(variables, weights, strict=True):
+            overwrite(self._average_of(variable), values)
 
     def way_to_average(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
         """From the weights to their average, packed."""
