@@ -1,10 +1,12 @@
 """Where to go: the momentum scaled by curvature, kept inside a few mean lengths."""
 
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess.outer_product import OuterProduct, quotient, total
+from keras_fuzzyhess.outer_product import OuterProduct, mean, quotient
+from keras_fuzzyhess.packing import map_joined
 from keras_fuzzyhess.step_length import root_mean_square
 
 GRADIENT_SHARE = 0.2
@@ -51,22 +53,17 @@ def newton_adam_direction(
     >>> [round(float(x), 3) for x in u[0]]
     [0.625, 1.667]
     """
-    count = sum(m.shape.num_elements() for m in momentum)
-    mean = tf.add_n([total(v) for v in gradient_scale])
-    direction = [
-        quotient(m, preconditioner(d, mean_curvature, v, mean / count, power))
-        for m, d, v in zip(momentum, curvature, gradient_scale, strict=True)
-    ]
+    scales = preconditioner(curvature, mean_curvature, gradient_scale, power)
+    direction = [quotient(m, scale) for m, scale in zip(momentum, scales, strict=True)]
     return clip_to_root_mean_square(direction, CLIP_FACTOR)
 
 
 def preconditioner(
-    curvature: tf.Tensor | OuterProduct,
+    curvature: Sequence[tf.Tensor | OuterProduct],
     mean_curvature: tf.Tensor,
-    gradient_scale: tf.Tensor | OuterProduct,
-    mean_gradient_scale: tf.Tensor,
+    gradient_scale: Sequence[tf.Tensor | OuterProduct],
     power: float,
-) -> tf.Tensor | OuterProduct:
+) -> list[tf.Tensor | OuterProduct]:
     """Scale of each weight, between Newton's and Adam's.
 
         D = (mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1) + eps)**power
@@ -78,42 +75,57 @@ def preconditioner(
     one as well; `sqrt(d)` of its rows is without unit, about 1.
 
     Args:
-        curvature: Vector or outer product `sqrt(d)`, the root mean square of the
-            curvature samples.
-        mean_curvature: Scalar, its mean over all weights; where it is 0, all weights
+        curvature: List of vectors or outer products `sqrt(d)`, the root mean squares of
+            the curvature samples.
+        mean_curvature: Scalar, their mean over all weights; where it is 0, all weights
             count as equally curved.
         gradient_scale: The same of the gradients, `sqrt(v)`.
-        mean_gradient_scale: Scalar, its mean over all weights.
         power: Share of curvature: 1 is pure curvature, 0 Adam's scale.
 
     Returns:
-        What `curvature` is, positive.
+        List of what `curvature` has, positive.
 
     Example:
 
-    >>> d, v = tf.constant([3.9, 0.9]), tf.constant([9.0, 1.0])
-    >>> preconditioner(d, 1.0, v, 1.0, 0.5).numpy().round(4).tolist()
-    [6.0, 1.0]
+    >>> d, v = [tf.constant([3.9, 0.9])], [tf.constant([2.0, 2.0])]
+    >>> preconditioner(d, 1.0, v, 0.5)[0].numpy().round(4).tolist()
+    [4.0, 2.0]
     """
-    slope = mean_gradient_scale * tf.math.divide_no_nan(1.0, mean_curvature)
-    equal = tf.where(mean_curvature > 0, 0.0, 1.0)
-    offset = mean_gradient_scale * (equal + CURVATURE_DAMPING) + EPSILON
-    if not isinstance(curvature, OuterProduct):
-        return _mixed_scale(curvature, slope, offset, gradient_scale, power)
-    offset_of_rows = tf.where(mean_curvature > 0, CURVATURE_DAMPING, 1.0)
-    return OuterProduct(
-        _mixed_scale(curvature.rows, 1.0, offset_of_rows, gradient_scale.rows, power),
-        _mixed_scale(curvature.columns, slope, offset, gradient_scale.columns, power),
+    mean_scale = mean(gradient_scale)
+    mean_curvature = tf.convert_to_tensor(mean_curvature)
+    slope = mean_scale * tf.math.divide_no_nan(1.0, mean_curvature)
+    damping = tf.where(mean_curvature > 0, CURVATURE_DAMPING, 1 + CURVATURE_DAMPING)
+    damping_of_rows = tf.where(mean_curvature > 0, CURVATURE_DAMPING, 1.0)
+    epsilon = tf.constant(EPSILON)
+    mixed = functools.partial(
+        _mixed_scale,
+        slope=slope,
+        offset=mean_scale * damping + epsilon,
+        epsilon=epsilon,
+        power=power,
     )
+    of_rows = functools.partial(mixed, slope=tf.ones(()), offset=damping_of_rows)
+    ds = [d for d in curvature if isinstance(d, OuterProduct)]
+    vs = [v for v in gradient_scale if isinstance(v, OuterProduct)]
+    outer_products = map(
+        OuterProduct,
+        map_joined(of_rows, [d.rows for d in ds], [v.rows for v in vs]),
+        map_joined(mixed, [d.columns for d in ds], [v.columns for v in vs]),
+    )
+    return [
+        next(outer_products) if isinstance(d, OuterProduct) else mixed(d, v)
+        for d, v in zip(curvature, gradient_scale, strict=True)
+    ]
 
 
-def _mixed_scale(curvature, slope, offset, gradient_scale, power):
-    """`(slope curvature + offset)**power (gradient_scale + eps)**(1 - power)`."""
-    adam = gradient_scale + EPSILON
+def _mixed_scale(curvature, gradient_scale, slope, offset, epsilon, power):
+    """`(slope curvature + offset)**power (gradient_scale + epsilon)**(1 - power)`."""
+    dtype = curvature.dtype
+    slope, offset, epsilon = (tf.cast(x, dtype) for x in (slope, offset, epsilon))
+    adam = gradient_scale + epsilon
     if power == 0:
         return adam
-    dtype = curvature.dtype
-    newton = tf.cast(slope, dtype) * curvature + tf.cast(offset, dtype)
+    newton = slope * curvature + offset
     if power == 0.5:  # tf.pow takes several times as long as a square root
         return tf.sqrt(newton * adam)
     return newton**power * adam ** (1 - power)
@@ -138,11 +150,12 @@ def clip_to_root_mean_square(
     [5.0, 0.0, 0.0, 0.0]
     """
     bound = factor * root_mean_square(direction)
+    low = -bound
     # One operation; `tf.clip_by_value` takes a minimum and a maximum one by one.
     return [
         tf.raw_ops.ClipByValue(
             t=u,
-            clip_value_min=-tf.cast(bound, u.dtype),
+            clip_value_min=tf.cast(low, u.dtype),
             clip_value_max=tf.cast(bound, u.dtype),
         )
         for u in direction

@@ -42,10 +42,21 @@ def is_finite_step(loss: tf.Tensor, gradients: Sequence[tf.Tensor]) -> tf.Tensor
     >>> bool(is_finite_step(tf.constant(float("nan")), [gradient]))
     False
     """
-    # `l2_loss` reads a vector once and writes nothing, unlike an `is_finite` of each.
-    sums = [tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]
     is_finite_loss = tf.math.is_finite(tf.cast(loss, tf.float32))
-    return is_finite_loss & tf.math.is_finite(tf.add_n(sums))
+    return is_finite_loss & has_finite_norm(gradients)
+
+
+def has_finite_norm(vectors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Whether all elements, and the sum of their squares, are finite in float32.
+
+    Example:
+
+    >>> bool(has_finite_norm([tf.constant([1e18]), tf.constant([float("nan")])]))
+    False
+    """
+    # `l2_loss` reads a vector once and writes nothing, unlike an `is_finite` of each.
+    sums = [tf.cast(tf.nn.l2_loss(vector), tf.float32) for vector in vectors]
+    return tf.math.is_finite(tf.add_n(sums))
 
 
 class FiniteStepOptimizer(keras.optimizers.Optimizer):

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess import arguments, controller, curvature, outer_product
+from keras_fuzzyhess import arguments, controller, curvature
+from keras_fuzzyhess.finite_steps import has_finite_norm
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     resolve_rule_base,
@@ -15,6 +16,7 @@ from keras_fuzzyhess.fuzzy import (
 from keras_fuzzyhess.mean_squares import MeanSquares
 from keras_fuzzyhess.minibatch import Probe
 from keras_fuzzyhess.moving_average import unbiased_rate
+from keras_fuzzyhess.outer_product import mean
 from keras_fuzzyhess.packing import PackedState
 from keras_fuzzyhess.replicas import all_reduce_sum
 from keras_fuzzyhess.saved_state import SavedStateOptimizer
@@ -146,23 +148,18 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     ) -> None:
         """Takes samples into the average, with the weight `1 - beta_3`.
 
-        Where the mean of the curvature would no longer be finite, the probe is dropped.
+        Where the sum of their squares is not finite, the probe is dropped.
         """
-        rate, weight = unbiased_rate(
-            1 - self._control()["beta_3"], self._curvature_weight.value
-        )
-        indices = self._indices(variables)
-        averages = self._curvature.averaged(samples, rate, indices)
-        scales = self.curvature_scale(averages)
-        count = sum(sample.shape.num_elements() for sample in samples)
-        total = tf.add_n([outer_product.total(scale) for scale in scales])
 
         def keep():
-            self._curvature.assign(averages, indices)
+            rate, weight = unbiased_rate(
+                1 - self._control()["beta_3"], self._curvature_weight.value
+            )
+            averages = self._curvature.move(samples, rate, self._indices(variables))
             self._curvature_weight.assign(weight)
-            self._mean_curvature.assign(total / count)
+            self._mean_curvature.assign(mean(self.curvature_scale(averages)))
 
-        self.keep_or_drop(tf.math.is_finite(total), keep)
+        self.keep_or_drop(has_finite_norm(samples), keep)
 
     # Decide.
 

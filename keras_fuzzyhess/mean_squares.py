@@ -13,9 +13,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.moving_average import mix
 from keras_fuzzyhess.outer_product import OuterProduct
-from keras_fuzzyhess.packing import LONG, PackedState, Packing
+from keras_fuzzyhess.packing import LONG, PackedState, Packing, map_joined
 
 
 class Factors(NamedTuple):
@@ -30,46 +29,37 @@ class Factors(NamedTuple):
     columns: tf.Tensor
 
 
-def averaged_squares(
-    averages: Sequence[tf.Tensor | Factors],
-    values: Sequence[tf.Tensor],
-    rate: tf.Tensor,
+def mean_squares(
+    values: Sequence[tf.Tensor], sides: Sequence[tuple[int, int] | None]
 ) -> list[tf.Tensor | Factors]:
-    """One step of the moving averages, `average + rate (value**2 - average)`.
+    """The squares of vectors, of a matrix the means of its rows and columns.
 
     Args:
-        averages: List of vectors or `Factors`, the averages so far.
         values: List of vectors, those of matrices row by row.
-        rate: Scalar in [0, 1], the weight of the new values.
+        sides: For each vector None, or the numbers of rows and columns of a matrix of
+            which only the means are wanted.
 
     Returns:
-        List of what `averages` has.
+        List of vectors and `Factors`.
 
     Example:
 
-    >>> factors = Factors(tf.zeros(2), tf.zeros(3))
     >>> value = tf.constant([1.0, 1.0, 1.0, 1.0, 1.0, 7.0])
-    >>> averages = averaged_squares([factors], [value], tf.constant(1.0))
-    >>> averages[0].rows.numpy().tolist(), averages[0].columns.numpy().tolist()
+    >>> (factors,) = mean_squares([value], [(2, 3)])
+    >>> factors.rows.numpy().tolist(), factors.columns.numpy().tolist()
     ([1.0, 17.0], [1.0, 1.0, 25.0])
     """
     return [
-        _averaged(average, value**2, tf.cast(rate, value.dtype))
-        for average, value in zip(averages, values, strict=True)
+        tf.square(value) if shape is None else _factors(tf.square(value), shape)
+        for value, shape in zip(values, sides, strict=True)
     ]
 
 
-def _averaged(average, squares, rate):
-    if not isinstance(average, Factors):
-        return mix(average, squares, rate)
-    count = average.rows.shape[0]
-    matrix = tf.reshape(squares, [count, average.columns.shape[0]])
+def _factors(squares: tf.Tensor, sides: tuple[int, int]) -> Factors:
+    matrix = tf.reshape(squares, sides)
     # The sum over rows, which `tf.reduce_sum` takes more slowly on a CPU.
     sums = tf.raw_ops.BiasAddGrad(out_backprop=matrix)
-    return Factors(
-        mix(average.rows, tf.reduce_mean(matrix, axis=1), rate),
-        mix(average.columns, sums / count, rate),
-    )
+    return Factors(tf.reduce_mean(matrix, axis=1), sums / sides[0])
 
 
 def square_roots(
@@ -92,15 +82,18 @@ def square_roots(
     [3.]
     [0.33 0.33 1.67 1.37 1.37 6.87]
     """
+    averages = list(averages)
+    factors = [average for average in averages if isinstance(average, Factors)]
+    relative = [
+        tf.math.divide_no_nan(rows, tf.reduce_mean(rows)) for rows, _ in factors
+    ]
+    rows = map_joined(tf.sqrt, relative)
+    columns = map_joined(tf.sqrt, [columns for _, columns in factors])
+    outer_products = map(OuterProduct, rows, columns)
     return [
-        _outer_root(*average) if isinstance(average, Factors) else tf.sqrt(average)
+        next(outer_products) if isinstance(average, Factors) else tf.sqrt(average)
         for average in averages
     ]
-
-
-def _outer_root(rows, columns):
-    relative = tf.math.divide_no_nan(rows, tf.reduce_mean(rows))
-    return OuterProduct(tf.sqrt(relative), tf.sqrt(columns))
 
 
 class MeanSquares:
@@ -123,8 +116,8 @@ class MeanSquares:
     ...     return keras.Variable(tf.zeros(shape), dtype=dtype, name=name)
     >>> state = MeanSquares(weights, add_variable, "velocity")
     >>> values = [tf.fill([60_000], 2.0), tf.ones(3)]
-    >>> state.assign(state.averaged(values, tf.constant(1.0), [0, 1]), [0, 1])
-    >>> [dense(r).numpy()[:3].tolist() for r in square_roots(state.read([0, 1]))]
+    >>> averages = state.move(values, tf.constant(1.0), [0, 1])
+    >>> [dense(root).numpy()[:3].tolist() for root in square_roots(averages)]
     [[2.0, 2.0, 2.0], [1.0, 1.0, 1.0]]
     """
 
@@ -135,64 +128,67 @@ class MeanSquares:
         name: str,
     ) -> None:
         self._specs = [tf.TensorSpec(v.shape, tf.as_dtype(v.dtype)) for v in variables]
-        self._factors: dict[int, Factors] = {}
-        for i, spec in enumerate(self._specs):
-            if sides := _sides(spec.shape):
-                rows, columns = (
-                    add_variable(
-                        shape=(side,), dtype=spec.dtype.name, name=f"{name}_{of}"
-                    )
-                    for of, side in zip(Factors._fields, sides, strict=True)
-                )
-                self._factors[i] = Factors(rows, columns)
-        others = [i for i in range(len(variables)) if i not in self._factors]
-        self._place = {i: place for place, i in enumerate(others)}
-        self._others = PackedState([self._specs[i] for i in others], add_variable, name)
+        self._sides = {
+            i: sides for i, v in enumerate(self._specs) if (sides := _sides(v.shape))
+        }
+        whole = [i for i in range(len(variables)) if i not in self._sides]
+        self._place = {i: n for n, i in enumerate(whole)}
+        self._place |= {i: 2 * n for n, i in enumerate(self._sides)}
+        self._whole = PackedState([self._specs[i] for i in whole], add_variable, name)
+        self._factors = PackedState(
+            self._specs_of_factors(self._sides), add_variable, f"{name}_factors"
+        )
 
     def read(self, indices: Sequence[int]) -> list[tf.Tensor | Factors]:
         """The averages of some of the weights, in the order of their packing."""
-        vectors = iter(self._others.read(self._places(indices)))
-        return [
-            next(vectors) if factors is None else Factors(*(f.value for f in factors))
-            for factors in self._packed_factors(indices)
-        ]
-
-    def averaged(
-        self, values: Sequence[tf.Tensor], rate: tf.Tensor, indices: Sequence[int]
-    ) -> list[tf.Tensor | Factors]:
-        """What the averages would be with packed values' squares taken in."""
-        return averaged_squares(self.read(indices), values, rate)
+        whole, factored = self._places(indices)
+        return self._combined(
+            self._whole.read(whole), self._factors.read(factored), indices
+        )
 
     def move(
         self, values: Sequence[tf.Tensor], rate: tf.Tensor, indices: Sequence[int]
     ) -> list[tf.Tensor | Factors]:
         """Averages packed values' squares in, by `rate`; returns the averages."""
-        averages = self.averaged(values, rate, indices)
-        self.assign(averages, indices)
-        return averages
+        squares = mean_squares(values, self._packed_sides(indices))
+        plain = [x for x in squares if not isinstance(x, Factors)]
+        sides = [side for x in squares if isinstance(x, Factors) for side in x]
+        whole, factored = self._places(indices)
+        return self._combined(
+            self._whole.move(plain, rate, whole),
+            self._factors.move(Packing(sides).pack(sides), rate, factored),
+            indices,
+        )
 
-    def assign(
-        self, averages: Sequence[tf.Tensor | Factors], indices: Sequence[int]
-    ) -> None:
-        """Sets the averages of some of the weights; the others keep theirs."""
-        vectors = []
-        for factors, average in zip(
-            self._packed_factors(indices), averages, strict=True
-        ):
-            if factors is None:
-                vectors.append(average)
-            else:
-                factors.rows.assign(average.rows)
-                factors.columns.assign(average.columns)
-        self._others.assign(vectors, self._places(indices))
+    def _combined(
+        self, whole: list[tf.Tensor], factors: list[tf.Tensor], indices: Sequence[int]
+    ) -> list[tf.Tensor | Factors]:
+        """From vectors of the two states those of the weights."""
+        factored = [i for i in indices if i in self._sides]
+        sides = iter(Packing(self._specs_of_factors(factored)).unpack(factors))
+        vectors = iter(whole)
+        return [
+            Factors(next(sides), next(sides)) if is_factored else next(vectors)
+            for is_factored in self._packed_sides(indices)
+        ]
 
-    def _places(self, indices: Sequence[int]) -> list[int]:
-        return [self._place[i] for i in indices if i in self._place]
+    def _places(self, indices: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Where the weights are in the two states, of a matrix both of its sides."""
+        whole = [self._place[i] for i in indices if i not in self._sides]
+        first = [self._place[i] for i in indices if i in self._sides]
+        return whole, [place for n in first for place in (n, n + 1)]
 
-    def _packed_factors(self, indices: Sequence[int]) -> list[Factors | None]:
-        """For each vector of the packed weights its factors, or None."""
+    def _packed_sides(self, indices: Sequence[int]) -> list[tuple[int, int] | None]:
+        """For each vector of the packed weights its sides, or None."""
         packing = Packing([self._specs[i] for i in indices])
-        return [self._factors.get(indices[first]) for first, *_ in packing.members]
+        return [self._sides.get(indices[first]) for first, *_ in packing.members]
+
+    def _specs_of_factors(self, indices: Iterable[int]) -> list[tf.TensorSpec]:
+        return [
+            tf.TensorSpec([n], self._specs[i].dtype)
+            for i in indices
+            for n in self._sides[i]
+        ]
 
 
 def _sides(shape: tf.TensorShape) -> tuple[int, int] | None:

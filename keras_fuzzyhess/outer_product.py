@@ -1,5 +1,6 @@
 """Matrices that are a column times a row, without a number for each element."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -34,7 +35,9 @@ def dense(values: tf.Tensor | OuterProduct) -> tf.Tensor:
     if not isinstance(values, OuterProduct):
         return values
     # A product of matrices, for without XLA broadcasting takes longer.
-    matrix = tf.matmul(values.rows[:, tf.newaxis], values.columns[tf.newaxis, :])
+    matrix = tf.matmul(
+        tf.expand_dims(values.rows, 1), tf.expand_dims(values.columns, 0)
+    )
     return tf.reshape(matrix, [-1])
 
 
@@ -56,7 +59,31 @@ def quotient(values: tf.Tensor, divisor: tf.Tensor | OuterProduct) -> tf.Tensor:
     """
     if not isinstance(divisor, OuterProduct):
         return values / divisor
-    return values * dense(OuterProduct(1 / divisor.rows, 1 / divisor.columns))
+    return values * dense(OuterProduct(*map(tf.math.reciprocal, divisor)))
+
+
+def size(values: tf.Tensor | OuterProduct) -> int:
+    """The number of all elements.
+
+    Example:
+
+    >>> size(OuterProduct(tf.zeros(2), tf.zeros(3)))
+    6
+    """
+    if not isinstance(values, OuterProduct):
+        return values.shape.num_elements()
+    return values.rows.shape[0] * values.columns.shape[0]
+
+
+def mean(values: Sequence[tf.Tensor | OuterProduct]) -> tf.Tensor:
+    """The mean of all elements of a list, in float32.
+
+    Example:
+
+    >>> float(mean([OuterProduct(tf.constant([1.0, 2.0]), tf.constant([3.0, 4.0]))]))
+    5.25
+    """
+    return tf.add_n([total(x) for x in values]) / sum(size(x) for x in values)
 
 
 def total(values: tf.Tensor | OuterProduct) -> tf.Tensor:

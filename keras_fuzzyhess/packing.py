@@ -74,7 +74,7 @@ class Packing:
         """A tensor for each weight, from the vectors."""
         tensors: dict[int, tf.Tensor] = {}
         shapes = {
-            tuple(shape): tf.constant(shape, tf.int32)
+            tuple(shape): tf.constant(tuple(shape), tf.int32)
             for shape in self._shapes
             if shape.rank != 1
         }
@@ -121,6 +121,29 @@ def _joined(pieces: list[tf.Tensor]) -> tf.Tensor:
 
 def _split(vector: tf.Tensor, sizes: list[int]) -> list[tf.Tensor]:
     return [vector] if len(sizes) == 1 else tf.split(vector, sizes)
+
+
+def map_joined(
+    function: Callable[..., tf.Tensor], *lists: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    """`map` of a function that acts element by element, on short tensors joined.
+
+    Args:
+        function: Callable that takes a vector of each list and returns one as long.
+        *lists: Lists of tensors, of the same shapes and dtypes.
+
+    Returns:
+        List of tensors of these shapes.
+
+    Example:
+
+    >>> roots = map_joined(tf.sqrt, [tf.constant([4.0, 9.0]), tf.constant([1.0])])
+    >>> [root.numpy().tolist() for root in roots]
+    [[2.0, 3.0], [1.0]]
+    """
+    packing = Packing(lists[0])
+    packed = [packing.pack(tensors) for tensors in lists]
+    return packing.unpack([function(*vectors) for vectors in zip(*packed, strict=True)])
 
 
 def native_variable(variable: keras.Variable | tf.Variable) -> tf.Variable:

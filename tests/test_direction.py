@@ -27,9 +27,7 @@ def expected_scale(power):
 
 @every_power
 def test_preconditioner_is_the_formula(power):
-    measured = preconditioner(
-        CURVATURE, tf.constant(MEAN), SCALE, tf.constant(MEAN_SCALE), power
-    )
+    (measured,) = preconditioner([CURVATURE], tf.constant(MEAN), [SCALE], power)
     np.testing.assert_allclose(measured, expected_scale(power), rtol=1e-5)
 
 
@@ -42,7 +40,7 @@ def test_preconditioner_of_outer_products_is_the_formula_of_each_side(power, dty
         for _ in range(2)
     )
     means = [total(factors) / 12 for factors in (curvature, scale)]
-    measured = preconditioner(curvature, means[0], scale, means[1], power)
+    (measured,) = preconditioner([curvature], means[0], [scale], power)
     rows = curvature.rows + CURVATURE_DAMPING
     columns = means[1] * tf.cast(curvature.columns, "float32") / means[0]
     columns = tf.cast(columns + CURVATURE_DAMPING * means[1] + EPSILON, dtype)
@@ -57,9 +55,9 @@ def test_preconditioner_of_outer_products_is_the_formula_of_each_side(power, dty
 def test_before_a_probe_outer_products_are_scaled_as_their_elements(power):
     curvature = OuterProduct(tf.zeros(2), tf.zeros(3))
     scale = OuterProduct(tf.constant([1.0, 0.5]), tf.constant([1.0, 2.0, 3.0]))
-    means = tf.constant(0.0), total(scale) / 6
-    measured = preconditioner(curvature, means[0], scale, means[1], power)
-    expected = preconditioner(dense(curvature), means[0], dense(scale), means[1], power)
+    mean = tf.constant(0.0)
+    (measured,) = preconditioner([curvature], mean, [scale], power)
+    (expected,) = preconditioner([dense(curvature)], mean, [dense(scale)], power)
     np.testing.assert_allclose(dense(measured), expected, rtol=1e-5)
 
 
@@ -68,9 +66,8 @@ def test_preconditioner_is_positive_where_no_gradient_was_seen(power):
     """A row of an embedding that no minibatch had yet."""
     scale = OuterProduct(tf.constant([1.0, 0.0]), tf.constant([1.0, 2.0, 0.0]))
     curvature = OuterProduct(tf.constant([0.5, 0.0]), tf.constant([1.0, 0.0, 1.0]))
-    measured = preconditioner(
-        curvature, total(curvature) / 6, scale, total(scale) / 6, power
-    )
+    mean = total(curvature) / 6
+    (measured,) = preconditioner([curvature], mean, [scale], power)
     assert all((side.numpy() > 0).all() for side in measured)
 
 
@@ -93,9 +90,7 @@ def test_direction_is_the_momentum_over_it_whatever_the_units(power):
 
 @every_power
 def test_without_curvature_all_weights_are_equally_curved(power):
-    measured = preconditioner(
-        tf.zeros(3), tf.constant(0.0), SCALE, tf.constant(MEAN_SCALE), power
-    )
+    (measured,) = preconditioner([tf.zeros(3)], tf.constant(0.0), [SCALE], power)
     newton = MEAN_SCALE * (1 + CURVATURE_DAMPING) + EPSILON
     expected = newton**power * (SCALE + EPSILON) ** (1 - power)
     np.testing.assert_allclose(measured, expected, rtol=1e-5)

@@ -9,10 +9,10 @@ from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.mean_squares import (
     Factors,
     MeanSquares,
-    averaged_squares,
+    mean_squares,
     square_roots,
 )
-from keras_fuzzyhess.moving_average import unbiased_rate
+from keras_fuzzyhess.moving_average import moved_average, unbiased_rate
 from keras_fuzzyhess.outer_product import dense
 from keras_fuzzyhess.packing import LONG, Packing
 
@@ -26,7 +26,7 @@ def add_variable(shape, dtype, name):
     return keras.Variable(np.zeros(shape), dtype=dtype, name=name)
 
 
-def mean_squares(shapes=SHAPES):
+def built(shapes=SHAPES):
     return MeanSquares([tf.zeros(s) for s in shapes], add_variable, "velocity")
 
 
@@ -45,14 +45,19 @@ def factored_mean_squares(samples, weights):
 def test_averages_are_those_of_the_samples():
     """Whatever the momenta; in matrices those of their factors."""
     samples = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
-    averages = [tf.zeros(12), Factors(tf.zeros(4), tf.zeros(3))]
+    averages = [[tf.zeros(12)], [tf.zeros(4), tf.zeros(3)]]
     weight = tf.constant(0.0)
     for beta, sample in zip((0.9, 0.5, 0.99, 0.99, 0.9), samples, strict=True):
         rate, weight = unbiased_rate(1 - beta, weight)
-        averages = averaged_squares(averages, [sample.ravel()] * 2, rate)
+        squares = mean_squares([sample.ravel()] * 2, [None, (4, 3)])
+        averages = [
+            moved_average(average, new, rate)
+            for average, new in zip(averages, ([squares[0]], squares[1]), strict=True)
+        ]
     weights = [0.1 * 0.5 * 0.99**2 * 0.9, 0.5 * 0.99**2 * 0.9, 0.01 * 0.99 * 0.9]
     weights += [0.01 * 0.9, 0.1]
-    plain, factored = map(dense, square_roots(averages))
+    roots = square_roots([averages[0][0], Factors(*averages[1])])
+    plain, factored = map(dense, roots)
     expected = np.average(samples**2, axis=0, weights=weights)
     np.testing.assert_allclose(plain, np.sqrt(expected).ravel(), rtol=1e-5)
     expected = factored_mean_squares(samples, weights)
@@ -63,10 +68,7 @@ def test_squares_that_are_a_product_lose_nothing():
     """Signs do not count: `value**2` is of rank one."""
     a, b = random_values([(5, 1), (1, 7)])
     value = tf.reshape(a * b, [-1])
-    averages = averaged_squares(
-        [Factors(tf.zeros(5), tf.zeros(7))], [value], tf.constant(1.0)
-    )
-    (root,) = square_roots(averages)
+    (root,) = square_roots(mean_squares([value], [(5, 7)]))
     np.testing.assert_allclose(dense(root), np.abs(value), rtol=1e-5)
 
 
@@ -76,7 +78,7 @@ def test_before_the_first_value_all_are_zero():
 
 
 def test_long_matrices_are_kept_by_rows_and_columns_all_else_whole():
-    averages = mean_squares().read(range(len(SHAPES)))
+    averages = built().read(range(len(SHAPES)))
     factors = [a for a in averages if isinstance(a, Factors)]
     assert [(f.rows.shape[0], f.columns.shape[0]) for f in factors] == list(
         FACTORED.values()
@@ -86,15 +88,14 @@ def test_long_matrices_are_kept_by_rows_and_columns_all_else_whole():
 
 
 @pytest.mark.parametrize("indices", [list(range(len(SHAPES))), [6, 3, 0], [1], [2, 0]])
-def test_what_is_assigned_is_read_and_the_others_keep_theirs(indices):
-    state, values = mean_squares(), random_values(SHAPES)
+def test_what_is_moved_is_read_and_the_others_keep_theirs(indices):
+    state, values = built(), random_values(SHAPES)
     everything = list(range(len(SHAPES)))
     for chosen in (everything, indices):
         packed = Packing([values[i] for i in chosen]).pack(
             [values[i] * (1.0 if chosen == everything else 2.0) for i in chosen]
         )
-        averages = state.averaged(packed, tf.constant(1.0), chosen)
-        state.assign(averages, chosen)
+        state.move(packed, tf.constant(1.0), chosen)
     roots = map(dense, square_roots(state.read(everything)))
     roots = Packing(values).unpack(list(roots))
     for i, (value, root) in enumerate(zip(values, roots, strict=True)):
