@@ -110,11 +110,13 @@ class GradientReplay:
         }
         shift_all = _assign([(here[h], shifted[h]) for h in self._indirect])
         clones, readers = self._clone_path(graph, here, shifted, shift_all)
-        with tf.control_dependencies(readers):
-            restore_all = _assign([(here[h], kept[h]) for h in self._indirect])
         originals = [*self._gradients, self._loss]
-        with tf.control_dependencies([restore_all]):
-            outputs = [tf.identity(clones.get(t.ref(), t)) for t in originals]
+        outputs = [clones.get(tensor.ref(), tensor) for tensor in originals]
+        if self._indirect:
+            with tf.control_dependencies(readers):
+                restore_all = _assign([(here[h], kept[h]) for h in self._indirect])
+            with tf.control_dependencies([restore_all]):
+                outputs = [tf.identity(output) for output in outputs]
         for output, original in zip(outputs, originals, strict=True):
             output.set_shape(original.shape)  # in a branch it is not inferred
         return outputs[:-1], outputs[-1]

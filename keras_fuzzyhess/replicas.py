@@ -16,6 +16,8 @@ def all_reduce_sum(tensors):
     >>> float(all_reduce_sum(tf.constant(2.0)))
     2.0
     """
+    if not several_replicas():
+        return tensors
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
