@@ -63,7 +63,7 @@ def test_the_signs_of_a_dropped_probe_are_not_drawn_again():
 def test_a_loss_probe_that_is_not_finite_is_dropped():
     """The barrier follows the weights closer than their average does."""
     w, barrier = tf.Variable([10.0] * 4), tf.Variable([0.0] * 4)
-    optimizer = FuzzyHess(seed=0, probe_interval=4)
+    optimizer = FuzzyHess(2.0, seed=0, probe_interval=4)
     for _ in range(4):  # curvature at 0 and 2, the length by gradients at 1, loss at 3
         barrier.assign(w + 0.012)
         optimizer.minimize(
