@@ -1,7 +1,9 @@
 """On which steps a second gradient is taken, and where."""
 
+import functools
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 THINNING = 400.0
@@ -57,17 +59,25 @@ def probe_schedule(step: tf.Tensor, interval: int) -> DueProbes:
     >>> " ".join(kind(step) for step in range(10)), kind(1000), kind(1001), kind(1002)
     ('cu le cu lo - cu - lo - cu', '-', '-', '-')
     """
-    half_phases = _half_phases(step, interval)
-    due = half_phases > _half_phases(tf.cast(step, tf.int32) - 1, interval)
-    is_even = tf.equal(half_phases % 2, 0)
-    length = tf.equal(tf.cast(step, tf.int32), LENGTH_PROBE)
-    early = tf.equal(tf.cast(step, tf.int32), EARLY_CURVATURE_PROBE)
-    loss = due & ~is_even
-    return DueProbes((due & is_even) | (early & ~loss), loss, length)
+    curvature, loss = _probe_steps(interval)
+    step = tf.cast(step, tf.int32)
+    return DueProbes(
+        curvature=tf.reduce_any(tf.equal(step, curvature)),
+        loss=tf.reduce_any(tf.equal(step, loss)),
+        length=tf.equal(step, LENGTH_PROBE),
+    )
 
 
-def _half_phases(step: tf.Tensor, interval: int) -> tf.Tensor:
-    """Whole half phases that have passed; -1 before the first step."""
-    step = tf.cast(step, tf.float32)
-    phase = 2 * THINNING / interval * tf.math.log1p(step / THINNING)
-    return tf.cast(tf.floor(phase + 1e-3), tf.int32)
+@functools.cache
+def _probe_steps(interval: int) -> tuple[np.ndarray, np.ndarray]:
+    """All steps that an int32 can count which take a curvature or a loss probe.
+
+    A few thousand numbers, found once: to compute logarithms would take a step longer.
+    """
+    last = np.iinfo(np.int32).max
+    count = int(2 * THINNING / interval * np.log1p(last / THINNING))
+    phases = np.arange(count + 1) * interval / (2 * THINNING)
+    steps = np.ceil(THINNING * np.expm1(phases) - 1e-6).astype(np.int32)
+    curvature, loss = steps[::2], steps[1::2]
+    early = np.setdiff1d([EARLY_CURVATURE_PROBE], loss).astype(np.int32)
+    return np.union1d(curvature, early), loss

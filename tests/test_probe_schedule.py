@@ -49,3 +49,22 @@ def test_probes_become_rarer_as_the_docstring_says(interval):
     late = int(1e6)
     count = np.sum([probe_schedule(t, 2) for t in range(late, late + 200)])
     assert count <= 1
+
+
+@every_interval
+def test_a_probe_is_due_where_the_phase_of_the_docstring_reaches_half_an_integer(
+    interval,
+):
+    def half_phases(step):
+        return math.floor(2 * THINNING / interval * math.log1p(step / THINNING) + 1e-6)
+
+    before = -1
+    for step in [*range(200), 10**7, 2**31 - 1]:
+        curvature, loss, _ = map(bool, probe_schedule(step, interval))
+        if step >= 200:
+            before = half_phases(step - 1)
+        now = half_phases(step)
+        assert loss == (now > before and now % 2 == 1)
+        if step != EARLY_CURVATURE_PROBE:
+            assert curvature == (now > before and now % 2 == 0)
+        before = now
