@@ -25,6 +25,34 @@ CLIP_FACTOR = 3.0
 """No element of the direction exceeds so many root mean squares. Our choice."""
 
 
+def quasi_hyperbolic(
+    momentum: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor], share: float
+) -> list[tf.Tensor]:
+    """Momentum of which this step's gradient is a share, `1 / (1 - share)` times it.
+
+        m + share / (1 - share) g
+
+    One pass over all weights less than `(1 - share) m + share g`; a step is multiplied
+    by `1 - share` all the same.
+
+    Args:
+        momentum: List of tensors `m`, averages of the gradient.
+        gradients: List of tensors `g` of the same shapes.
+        share: Float in [0, 1).
+
+    Returns:
+        List of tensors.
+
+    Example:
+
+    >>> m, g = [tf.constant([1.0])], [tf.constant([3.0])]
+    >>> 0.5 * quasi_hyperbolic(m, g, 0.5)[0].numpy().item()
+    2.0
+    """
+    ratio = share / (1 - share)
+    return [m + ratio * g for m, g in zip(momentum, gradients, strict=True)]
+
+
 def newton_adam_direction(
     momentum: Sequence[tf.Tensor],
     curvature: Sequence[tf.Tensor | OuterProduct],

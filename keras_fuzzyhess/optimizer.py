@@ -9,11 +9,14 @@ import tensorflow as tf
 
 from keras_fuzzyhess import curvature
 from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
-from keras_fuzzyhess.direction import GRADIENT_SHARE, newton_adam_direction
+from keras_fuzzyhess.direction import (
+    GRADIENT_SHARE,
+    newton_adam_direction,
+    quasi_hyperbolic,
+)
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.mean_squares import MeanSquares, square_roots
 from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.moving_average import moved_average
 from keras_fuzzyhess.probe_schedule import DueProbes, probe_schedule
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.salo import SALO
@@ -258,12 +261,12 @@ class FuzzyHess(WeightAveragingOptimizer):
         variables: list[tf.Variable],
         learning_rate: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """`u`, and `learning_rate c a`."""
+        """`u / 0.8`, and `0.8 learning_rate c a`."""
         is_first = tf.equal(self.step_length(), 0)
         cond_in_every_replica(is_first, lambda: self._start(variables), lambda: None)
         momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
         velocity = self.move_average(self._velocity, gradients, self.beta_2, variables)
-        mixed = moved_average(momentum, gradients, self.gradient_share)
+        mixed = quasi_hyperbolic(momentum, gradients, self.gradient_share)
         direction = newton_adam_direction(
             mixed,
             self.measured_curvature(variables),
@@ -271,7 +274,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             square_roots(velocity),
             self.curvature_power,
         )
-        length = learning_rate * self.update_gain()
+        length = (1 - self.gradient_share) * learning_rate * self.update_gain()
         return direction, length * self._step_length.along(direction)
 
     def _start(self, variables: Sequence[tf.Variable]) -> None:
