@@ -180,8 +180,8 @@ class Training:
                 lambda: tf.constant(True),
             )
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        rate = AVERAGING / (AVERAGING + tf.maximum(self._step - 1.0, 0.0))
         self._step.assign_add(1.0)
-        rate = AVERAGING / (AVERAGING - 1 + self._step)
         for average, variable in zip(self._averages, variables, strict=True):
             average.assign_add(rate * (variable.value - average))
 

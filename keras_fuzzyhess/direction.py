@@ -59,7 +59,7 @@ def newton_adam_direction(
     mean_curvature: tf.Tensor,
     gradient_scale: Sequence[tf.Tensor | OuterProduct],
     power: float,
-) -> list[tf.Tensor]:
+) -> tuple[list[tf.Tensor], tf.Tensor]:
     """The momentum divided by the preconditioner, outliers clipped.
 
     Args:
@@ -70,20 +70,21 @@ def newton_adam_direction(
         power: Share of curvature, see `preconditioner`.
 
     Returns:
-        List of vectors `u` without unit, whatever the power, elements about 1 where
-        gradients agree; the step is along `-u`.
+        Tuple of the list of vectors `u` without unit, whatever the power, elements
+        about 1 where gradients agree, and of their root mean square before any was
+        clipped. The step is along `-u`.
 
     Example:
 
-    >>> m, d, v = [tf.constant([3.0, 3.0])], [tf.constant([1.5, 0.5])], [[3.0, 3.0]]
-    >>> v = [tf.constant(v[0])]
-    >>> u = newton_adam_direction(m, d, tf.constant(1.0), v, power=1)
-    >>> [round(float(x), 3) for x in u[0]]
-    [0.625, 1.667]
+    >>> m, d, v = ([tf.constant(x)] for x in ([3.0, 3.0], [1.5, 0.5], [3.0, 3.0]))
+    >>> u, size = newton_adam_direction(m, d, tf.constant(1.0), v, power=1)
+    >>> [round(float(x), 3) for x in (*u[0], size)]
+    [0.625, 1.667, 1.259]
     """
     scales = preconditioner(curvature, mean_curvature, gradient_scale, power)
     direction = [quotient(m, scale) for m, scale in zip(momentum, scales, strict=True)]
-    return clip_to_root_mean_square(direction, CLIP_FACTOR)
+    size = root_mean_square(direction)
+    return clip(direction, CLIP_FACTOR * size), size
 
 
 def preconditioner(
@@ -159,25 +160,21 @@ def _mixed_scale(curvature, gradient_scale, slope, offset, epsilon, power):
     return newton**power * adam ** (1 - power)
 
 
-def clip_to_root_mean_square(
-    direction: Sequence[tf.Tensor], factor: float
-) -> list[tf.Tensor]:
-    """Clips every element to `factor` times the root mean square of all.
+def clip(direction: Sequence[tf.Tensor], bound: tf.Tensor) -> list[tf.Tensor]:
+    """Clips every element to a bound.
 
     Args:
         direction: List of tensors.
-        factor: Positive float.
+        bound: Positive scalar.
 
     Returns:
         List of tensors.
 
     Example:
 
-    >>> u = [tf.constant([10.0, 0.0, 0.0, 0.0])]
-    >>> clip_to_root_mean_square(u, 1.0)[0].numpy().tolist()
-    [5.0, 0.0, 0.0, 0.0]
+    >>> clip([tf.constant([10.0, 0.0, -7.0])], tf.constant(5.0))[0].numpy().tolist()
+    [5.0, 0.0, -5.0]
     """
-    bound = factor * root_mean_square(direction)
     low = -bound
     # One operation; `tf.clip_by_value` takes a minimum and a maximum one by one.
     return [

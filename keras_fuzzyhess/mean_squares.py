@@ -76,7 +76,8 @@ def square_roots(
     Example:
 
     >>> from keras_fuzzyhess.outer_product import dense
-    >>> averages = [tf.constant([9.0]), Factors([1.0, 17.0], [1.0, 1.0, 25.0])]
+    >>> factors = Factors(tf.constant([1.0, 17.0]), tf.constant([1.0, 1.0, 25.0]))
+    >>> averages = [tf.constant([9.0]), factors]
     >>> for root in square_roots(averages):
     ...     print(dense(root).numpy().round(2))
     [3.]

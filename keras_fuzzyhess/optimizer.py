@@ -267,7 +267,7 @@ class FuzzyHess(WeightAveragingOptimizer):
         momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
         velocity = self.move_average(self._velocity, gradients, self.beta_2, variables)
         mixed = quasi_hyperbolic(momentum, gradients, self.gradient_share)
-        direction = newton_adam_direction(
+        direction, size = newton_adam_direction(
             mixed,
             self.measured_curvature(variables),
             self._mean_curvature.value,
@@ -275,7 +275,7 @@ class FuzzyHess(WeightAveragingOptimizer):
             self.curvature_power,
         )
         length = (1 - self.gradient_share) * learning_rate * self.update_gain()
-        return direction, length * self._step_length.along(direction)
+        return direction, length * self._step_length.along(size)
 
     def _start(self, variables: Sequence[tf.Variable]) -> None:
         """Takes note of the first weights."""

@@ -151,12 +151,11 @@ class StepLength:
     >>> def add_scalar(name):
     ...     return keras.Variable(0.0, name=name)
     >>> length = StepLength(add_scalar)
-    >>> direction, weights = [tf.constant([1.0, -1.0])], [tf.constant([3.0, 3.0])]
-    >>> length.start(weights)
-    >>> round(float(length.along(direction)), 4)
+    >>> length.start([tf.constant([3.0, 3.0])])
+    >>> round(float(length.along(size=tf.constant(1.0))), 4)
     0.06
     >>> length.shorten(tf.constant(0.5))
-    >>> round(float(length.along(direction)), 4)
+    >>> round(float(length.along(size=tf.constant(1.0))), 4)
     0.03
     """
 
@@ -173,16 +172,15 @@ class StepLength:
         """Takes the length of the first step from the weights, a list of tensors."""
         self._length.assign(first_step_length(weights))
 
-    def along(self, direction: Sequence[tf.Tensor]) -> tf.Tensor:
+    def along(self, size: tf.Tensor) -> tf.Tensor:
         """By what to multiply the direction of this step, whose size is remembered.
 
         Args:
-            direction: List of tensors.
+            size: Scalar, root mean square of the direction.
 
         Returns:
             Scalar.
         """
-        size = root_mean_square(direction)
         bounded, usual_size = bounded_size(size, self._usual_size.value)
         self._usual_size.assign(usual_size)
         return self.value * tf.math.divide_no_nan(bounded, size)

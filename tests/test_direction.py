@@ -8,7 +8,6 @@ from keras_fuzzyhess.direction import (
     CLIP_FACTOR,
     CURVATURE_DAMPING,
     EPSILON,
-    clip_to_root_mean_square,
     newton_adam_direction,
     preconditioner,
 )
@@ -84,7 +83,10 @@ def test_direction_is_the_momentum_over_it_whatever_the_units(power):
             for x in (unit * momentum, curvature_unit * CURVATURE, unit * SCALE)
         ]
         mean = tf.constant(curvature_unit * MEAN)
-        direction = newton_adam_direction(parts[0], parts[1], mean, parts[2], power)
+        direction, size = newton_adam_direction(
+            parts[0], parts[1], mean, parts[2], power
+        )
+        assert float(size) == pytest.approx(np.sqrt(np.mean(expected**2)))
         np.testing.assert_allclose(tf.concat(direction, 0), expected, rtol=1e-5)
 
 
@@ -97,8 +99,11 @@ def test_without_curvature_all_weights_are_equally_curved(power):
 
 
 def test_clip_bounds_outliers_and_nothing_else():
-    u = [tf.constant([0.1] * 50), tf.constant([[100.0, -100.0]])]
+    m = [tf.constant([0.1] * 50), tf.constant([100.0, -100.0])]
     rms = np.sqrt((50 * 0.1**2 + 2 * 100.0**2) / 52)
-    clipped = clip_to_root_mean_square(u, 3.0)
-    np.testing.assert_array_equal(clipped[0], u[0])
-    np.testing.assert_allclose(clipped[1], [[3 * rms, -3 * rms]], rtol=1e-5)
+    ones = [tf.ones(50), tf.ones(2)]
+    direction, size = newton_adam_direction(m, ones, tf.constant(1.0), ones, power=0)
+    assert float(size) == pytest.approx(rms)
+    np.testing.assert_allclose(direction[0], m[0], rtol=1e-5)
+    bound = CLIP_FACTOR * rms
+    np.testing.assert_allclose(direction[1], [bound, -bound], rtol=1e-5)
