@@ -199,13 +199,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
 
     def measured_curvature(self, variables: Sequence[tf.Variable]) -> list:
         """The scale of the curvature as it has been measured so far."""
-        return self.curvature_scale(self.read_state(self._curvature, variables))
-
-    def read_state(
-        self, state: PackedState | MeanSquares, variables: Sequence[tf.Variable]
-    ) -> list:
-        """The part of `state` that belongs to `variables`, packed."""
-        return state.read(self._indices(variables))
+        return self.curvature_scale(self._curvature.read(self._indices(variables)))
 
     def _indices(self, variables: Sequence[tf.Variable]) -> list[int]:
         return [self._get_variable_index(v) for v in variables]

@@ -199,12 +199,6 @@ class PackedState:
         chosen = [self._packing.unpack(vectors)[i] for i in indices]
         return Packing(chosen).pack(chosen)
 
-    def averaged(
-        self, values: Sequence[tf.Tensor], rate: tf.Tensor, indices: Sequence[int]
-    ) -> list[tf.Tensor]:
-        """What the state would be with packed values averaged in, by `rate`."""
-        return moved_average(self.read(indices), values, rate)
-
     def move(
         self, values: Sequence[tf.Tensor], rate: tf.Tensor, indices: Sequence[int]
     ) -> list[tf.Tensor]:
@@ -213,7 +207,7 @@ class PackedState:
             for vector, value in zip(self._vectors, values, strict=True):
                 move_average(vector.value, value, rate)
         else:
-            self.assign(self.averaged(values, rate, indices), indices)
+            self.assign(moved_average(self.read(indices), values, rate), indices)
         return self.read(indices)
 
     def assign(self, vectors: Sequence[tf.Tensor], indices: Sequence[int]) -> None:
