@@ -183,6 +183,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         """
         grads = [None if g is None else tf.convert_to_tensor(g) for g in grads]
         try:
+            if not grads:  # as in Keras
+                return
             refuse_meeting_in_own_branch(
                 gradient_accumulation_steps=self.gradient_accumulation_steps,
                 ema_overwrite_frequency=self.use_ema and self.ema_overwrite_frequency,
