@@ -67,6 +67,8 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
             return
         arguments.check_elements(type(self).__name__, variables)
         super().build(variables)
+        variables = self.stepped(variables)
+        self._places = {self._var_key(v): i for i, v in enumerate(variables)}
         self._momentum = PackedState(variables, self.add_variable, "momentum")
         self._curvature = self.curvature_state(variables)
         self._gain = self.add_scalar("gain", 1.0)
@@ -207,7 +209,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         return self.curvature_scale(self._curvature.read(self._indices(variables)))
 
     def _indices(self, variables: Sequence[tf.Variable]) -> list[int]:
-        return [self._get_variable_index(v) for v in variables]
+        return [self._places[self._var_key(v)] for v in variables]
 
     # Show and save.
 

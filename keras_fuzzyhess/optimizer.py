@@ -179,7 +179,9 @@ class FuzzyHess(WeightAveragingOptimizer):
         if self.built:
             return
         super().build(variables)
-        self._velocity = MeanSquares(variables, self.add_variable, "velocity")
+        self._velocity = MeanSquares(
+            self.stepped(variables), self.add_variable, "velocity"
+        )
         self._step_length = StepLength(self.add_scalar)
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)

@@ -1,8 +1,8 @@
 """A Keras optimizer that can take the gradient of a step a second time.
 
 Everything here is plumbing between Keras and the algorithm: where the loss and the
-second gradient come from, on one replica or several, in `fit`, in a custom loop or
-in eager code. What is measured and what is done with it is in `optimizer.py`.
+second gradient come from, in `fit`, in a custom loop or in eager code. What is measured
+and what is done with it is in `optimizer.py`.
 """
 
 import functools
@@ -23,6 +23,7 @@ from keras_fuzzyhess.replicas import (
     refuse_meeting_in_own_branch,
 )
 from keras_fuzzyhess.step_length import root_mean_square
+from keras_fuzzyhess.variable_creation import without_lifting
 
 
 class _PendingStep(threading.local):
@@ -35,9 +36,8 @@ class _PendingStep(threading.local):
 class SecondGradientOptimizer(FiniteStepOptimizer):
     """Base of optimizers that measure with gradients at shifted weights.
 
-    A subclass implements `is_probe_step`, `shifts`, `observe` and `step`.
-    All gradients and shifts that it is given and gives are joined to fewer vectors
-    than there are weights (`packing.py`).
+    A subclass implements `is_probe_step`, `shifts`, `observe` and `step`. Gradients and
+    shifts that it is given and gives are joined to fewer vectors (`packing.py`).
 
     Args:
         learning_rate: Float, schedule or callable, as in `keras.optimizers.Optimizer`.
@@ -80,10 +80,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         variables: list[tf.Variable],
         learning_rate: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Direction and length, whose product is subtracted from the weights.
-
-        Given gradients summed over replicas.
-        """
+        """Direction and length, to subtract their product; of summed gradients."""
         raise NotImplementedError
 
     # What users and Keras call.
@@ -120,10 +117,9 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     ) -> tf.Tensor:
         """Takes one step on the loss that `loss_fn` computes.
 
-        For eager code and custom loops. In eager code the second gradient is taken by
-        calling `loss_fn` again at shifted weights; dropout and other layers of Keras
-        repeat their noise, and their state moves once. Inside `tf.function` the traced
-        gradients are replayed as in `fit`.
+        In eager code the second gradient is taken by calling `loss_fn` again at shifted
+        weights; layers of Keras repeat their noise, and their state moves once. Inside
+        `tf.function` the traced gradients are replayed as in `fit`.
 
         Args:
             loss_fn: Callable without arguments that returns the scalar loss. The model
@@ -169,7 +165,6 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         """Updates the weights, as in `keras.optimizers.Optimizer`.
 
         If the loss or a gradient is not finite, it counts the step and does no more.
-        An example is that of `scale_loss`.
 
         Args:
             grads: List of gradients, symbolic tensors of the function being traced.
@@ -209,7 +204,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         Raises:
             ValueError: if a weight is stored in less than 32 bits.
         """
-        for variable in variables:
+        for variable in self.stepped(variables):
             if variable.dtype not in ("float32", "float64", tf.float32, tf.float64):
                 raise ValueError(
                     f"{type(self).__name__} must train weights of dtype float32 or "
@@ -220,22 +215,30 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
                 )
         super().build(variables)
 
+    def stepped(self, variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+        """Without those that Keras overwrites with their gradients: float8's scales."""
+        return [v for v in variables if not self._overwrite_variable_with_gradient(v)]
+
     # How Keras's own steps are filled in.
 
     def _apply_if_finite(self, grads, trainable_variables) -> None:
         # Keras's own `apply` is called in a branch, so that all it does is skipped, and
         # the gradients out here are still those of the minibatch, which a probe needs.
         if not self.built:  # a branch cannot create variables
-            with tf.init_scope(), tf.variable_creator_scope(_outside_functions):
+            with tf.init_scope(), tf.variable_creator_scope(without_lifting):
                 self.build(trainable_variables)
         self._check_variables_are_known(trainable_variables)
         grads, trainable_variables = self._filter_empty_gradients(
             grads, trainable_variables
         )
-        variables = [native_variable(v) for v in trainable_variables]
+        stepped = self.stepped(trainable_variables)
+        pairs = list(zip(grads, trainable_variables, strict=True))
+        left = [p for p in pairs if self._overwrite_variable_with_gradient(p[1])]
+        grads = [g for g, v in pairs if not self._overwrite_variable_with_gradient(v)]
+        variables = [native_variable(v) for v in stepped]
         loss, loss_fn = self._pending.loss, self._pending.loss_fn
         gradients_at = (
-            self._closure_gradients(loss_fn, trainable_variables)
+            self._closure_gradients(loss_fn, stepped)
             if loss_fn is not None
             else GradientReplay(grads, loss, variables)
         )
@@ -246,7 +249,11 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         self._probe_if_due(minibatch, variables, finite)
         self.take_or_skip(
             finite,
-            functools.partial(super().apply, minibatch.gradients, trainable_variables),
+            functools.partial(
+                super().apply,
+                [*minibatch.gradients, *(g for g, _ in left)],
+                [*stepped, *(v for _, v in left)],
+            ),
         )
 
     def _closure_gradients(self, loss_fn, variables) -> ClosureGradients:
@@ -291,12 +298,3 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""
-
-
-def _outside_functions(next_creator: Callable, **kwargs) -> tf.Variable:
-    """Creates a variable as if no function was being traced.
-
-    A function that creates variables is traced twice, and if it fails the first time,
-    TensorFlow silently runs nothing in its place from then on.
-    """
-    return next_creator(**kwargs | {"experimental_enable_variable_lifting": False})

@@ -32,6 +32,7 @@ LAYERS = [
         "step_length",
         "replicas",
         "saved_state",
+        "variable_creation",
     },
     {
         "replay",
