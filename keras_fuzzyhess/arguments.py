@@ -204,7 +204,7 @@ def _argument_names(optimizer: type) -> list[str]:
         parameter
         for base in optimizer.__mro__
         if base is not object and "__init__" in vars(base)
-        for parameter in inspect.signature(base.__init__).parameters.values()
+        for parameter in inspect.signature(vars(base)["__init__"]).parameters.values()
     ]
     names = (p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     return [name for name in dict.fromkeys(names) if name != "self"]
