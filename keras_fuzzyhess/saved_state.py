@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-LAYOUT_VERSION = 5
+LAYOUT_VERSION = 6
 """Version of which variables there are and in which order. Raised when that changes."""
 
 VERSION_KEY, CHECKSUM_KEY = "layout_version", "checksum"
