@@ -85,7 +85,5 @@ def _install_averages(
     optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
 ) -> None:
     # Those of this package start a new average when a training ends.
-    install = getattr(
-        optimizer, "install_averages", optimizer.finalize_variable_values
-    )
+    install = getattr(optimizer, "install_averages", optimizer.finalize_variable_values)
     install(variables)

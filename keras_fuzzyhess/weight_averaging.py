@@ -45,6 +45,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._constrained = _Constrained()
+        self._had_no_weights = False
 
     def build(self, variables) -> None:
         """Creates the averages of `variables`, and of the losses there."""
@@ -70,10 +71,22 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             return super().add_optimizer_variables(
                 trainable_variables, name, initializer
             )
+
+        def weight_or_zeros(variable):
+            def initializer(shape, dtype=None):
+                if native_variable(variable).is_initialized():
+                    return tf.convert_to_tensor(variable)
+                # `fit` makes the weights of a model without input shape while it traces
+                # the step that makes these, and gives them values after that.
+                self._had_no_weights = True
+                return tf.zeros(shape, dtype)
+
+            return initializer
+
         averages = []
         for variable in trainable_variables:
             averages += super().add_optimizer_variables(
-                [variable], name, _value_of(variable)
+                [variable], name, weight_or_zeros(variable)
             )
         return averages
 
@@ -140,17 +153,15 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         return None if average is None else average.value
 
     def _apply_if_finite(self, grads, trainable_variables) -> None:
-        was_built, variables = self.built, list(trainable_variables)
+        variables = list(trainable_variables)
         super()._apply_if_finite(grads, variables)
-        if was_built:
-            return
 
         def start():
             self.start_average(variables, [tf.convert_to_tensor(v) for v in variables])
 
-        # Where a model has no input shape, a step makes its weights and these averages,
-        # and the weights have their values only now.
-        cond_in_every_replica(tf.equal(self.iterations, 0), start, lambda: None)
+        if self._had_no_weights:
+            # Even if this step was skipped, the averages must not be shown as zeros.
+            cond_in_every_replica(tf.equal(self.iterations, 0), start, lambda: None)
 
     def _backend_apply_gradients(self, grads, trainable_variables) -> None:
         self._constrained.keys = frozenset(map(self._var_key, trainable_variables))
@@ -227,14 +238,3 @@ def constrained(variable: keras.Variable, value: tf.Tensor) -> tf.Tensor:
     if variable.constraint is None:
         return value
     return tf.cast(tf.convert_to_tensor(variable.constraint(value)), value.dtype)
-
-
-def _value_of(variable: keras.Variable):
-    """An initializer with the value that a weight has then; zeros if it has none yet."""
-
-    def initializer(shape, dtype=None):
-        if native_variable(variable).is_initialized():
-            return tf.convert_to_tensor(variable)
-        return tf.zeros(shape, dtype)
-
-    return initializer
