@@ -233,7 +233,7 @@ def constrained(variable: keras.Variable, value: tf.Tensor) -> tf.Tensor:
     >>> weight = keras.Variable([1.0, -1.0])
     >>> weight.constraint = keras.constraints.NonNeg()
     >>> constrained(weight, tf.constant([-2.0, 3.0])).numpy().tolist()
-    [-0.0, 3.0]
+    [0.0, 3.0]
     """
     if variable.constraint is None:
         return value
