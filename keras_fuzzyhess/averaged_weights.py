@@ -31,18 +31,23 @@ STRONGEST = 2.0
 """No probe counts for more than an excess of so many scatters. Our choice."""
 
 
-def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
+def averaging_rate(
+    step: tf.Tensor, start: tf.Tensor | int, momentum: float
+) -> tf.Tensor:
     """By how much the averaged weights move towards the weights after a step.
 
         average <- average + rate (w - average) ,
-        rate = max(1 / (1 + (step - 1) / 20), 1 - momentum) ,    0 where step = 0
+        rate = max(1 / (1 + (step - 1) / 20), 1 / (1 + step - start), 1 - momentum) ,
+        0 where step = 0
 
     The first step leaves the average where it came from, for the next one looks back
     there. The second makes it equal to the weights, so that no bias towards the start
-    remains.
+    remains. Where the average starts anew the first step does so, and the average is
+    the plain mean of all weights since, until these are enough.
 
     Args:
         step: Scalar integer, number of steps taken before.
+        start: Scalar integer, what `step` was when the average last started anew, or 0.
         momentum: Float in [0, 1), the largest momentum: an average spans no more
             than about `1 / (1 - momentum)` steps.
 
@@ -51,12 +56,93 @@ def averaging_rate(step: tf.Tensor, momentum: float) -> tf.Tensor:
 
     Example:
 
-    >>> [float(averaging_rate(step, 0.999)) for step in (0, 1, 61)]
+    >>> [float(averaging_rate(step, 0, 0.999)) for step in (0, 1, 61)]
     [0.0, 1.0, 0.25]
+    >>> [float(averaging_rate(step, 61, 0.999)) for step in (61, 62, 121)]
+    [1.0, 0.5, 0.1428571492433548]
     """
     later = tf.cast(step, tf.float32) - 1
+    since = tf.cast(_difference(step, start), tf.float32)
     rate = tf.maximum(WINDOW / (WINDOW + later), 1 - momentum)
-    return tf.where(later < 0, 0.0, rate)
+    return tf.where(later < 0, 0.0, tf.maximum(rate, 1 / (1 + since)))
+
+
+def has_average(step: tf.Tensor, start: tf.Tensor | int) -> tf.Tensor:
+    """Whether the average is one of weights since it started.
+
+    After a single step it is where that came from, which would undo it; where it is to
+    start anew it is what it was before, which would undo what has been set since.
+
+    Args:
+        step: Scalar integer, number of steps taken.
+        start: Scalar integer, what `step` was when the average last started anew, or 0.
+
+    Returns:
+        Scalar boolean.
+
+    Example:
+
+    >>> [bool(has_average(step, 0)) for step in (1, 2)]
+    [False, True]
+    >>> [bool(has_average(step, 9)) for step in (9, 10)]
+    [False, True]
+    """
+    return _difference(step, tf.maximum(start, 1)) > 0
+
+
+def tells_of_step_length(step: tf.Tensor, start: tf.Tensor | int) -> tf.Tensor:
+    """Whether a loss at the average tells anything: it is not that at the weights.
+
+    The average is equal to the weights after the second step, and after the first one
+    since it started anew.
+
+    Args:
+        step: Scalar integer, number of steps taken before the one that measures.
+        start: Scalar integer, what `step` was when the average last started anew, or 0.
+
+    Returns:
+        Scalar boolean.
+
+    Example:
+
+    >>> [bool(tells_of_step_length(step, 0)) for step in (2, 3)]
+    [False, True]
+    >>> [bool(tells_of_step_length(step, 9)) for step in (9, 10, 11)]
+    [False, False, True]
+    """
+    return _difference(step, tf.maximum(start, 1)) > 1
+
+
+def is_blind(
+    step: tf.Tensor, start: tf.Tensor | int, count: tf.Tensor | float
+) -> tf.Tensor:
+    """Whether the gain must be held, for nothing is going to correct it.
+
+    Rules raise the gain as long as nothing speaks against it. In a training that goes
+    on, measurements soon will; in one that is cut into pieces of few steps they may
+    never be taken.
+
+    Args:
+        step: Scalar integer, number of steps taken before.
+        start: Scalar integer, what `step` was when the average last started anew, or 0.
+        count: Scalar, number of loss probes so far.
+
+    Returns:
+        Scalar boolean, false until the average starts anew for the first time.
+
+    Example:
+
+    >>> bool(is_blind(5, start=0, count=0.0)), bool(is_blind(5, start=3, count=0.0))
+    (False, True)
+    >>> [bool(is_blind(step, start=3, count=2.0)) for step in (3, 4, 5)]
+    [True, True, False]
+    """
+    unmeasured = tf.less(count, 2.0) | ~tells_of_step_length(step, start)
+    return tf.greater(start, 0) & unmeasured
+
+
+def _difference(step: tf.Tensor, start: tf.Tensor | int) -> tf.Tensor:
+    return tf.cast(step, tf.int64) - tf.cast(start, tf.int64)
 
 
 class AveragedLoss(NamedTuple):

@@ -39,7 +39,7 @@ def averages_in(model: keras.Model) -> Iterator[None]:
         return
     variables = model.trainable_variables
     weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    model.optimizer.finalize_variable_values(variables)
+    _install_averages(model.optimizer, variables)
     _with_averages.add(model)
     try:
         yield
@@ -79,3 +79,11 @@ class AveragesInValidation(keras.callbacks.Callback):
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again."""
         self._validation.close()
+
+
+def _install_averages(
+    optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
+) -> None:
+    # Those of this package start a new average when a training ends.
+    install = getattr(optimizer, "install_averages", optimizer.finalize_variable_values)
+    install(variables)

@@ -4,6 +4,7 @@ From there on the rules lead. Our choice: arXiv 2403.15416 does not publish its 
 rate.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import keras
@@ -16,6 +17,20 @@ FIRST_LENGTH = 0.02
 
 SMALLEST_SCALE = 1e-3
 """Weights count as at least so large, for a network may begin at zero."""
+
+LARGEST_MATRIX = 10.0
+"""The most that a matrix counts as, in units of LeCun's scale. Our choice."""
+
+SMALLEST_NETWORK = 0.1
+"""The least that a network counts as, in units of LeCun's scale. Our choice."""
+
+NO_WEIGHTS = 0.01
+"""Matrices that are smaller yet, in the same units, are as good as zeros, and tell
+nothing. Our choice."""
+
+WIDEST = 1e4
+"""Number of rows from which on a matrix is taken for a table, of which a sample takes
+but a few rows, as an embedding's. Our choice."""
 
 LARGEST_SCALE = 1e19
 """And as at most so large, for beyond it the sum of their squares overflows float32."""
@@ -56,6 +71,14 @@ def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
 
         a = 0.02 clip(rms(w), 0.001, 1e19)
 
+    One length serves all weights, so none alone may set it: in a network with matrices,
+    where LeCun's scale is `l = 1 / sqrt(rows)`, a matrix counts as at most `10 l` and a
+    vector or scalar, as a bias that begins at the mean of the targets, as at most 1.
+    The whole counts as at least `0.1 l`, and as at least `l` where the matrices are
+    zeros or nearly, below `0.01 l`, as heads for fine-tuning. `rows` is the number of
+    elements of a column, a matrix is what has more than one, and for `l` it counts as
+    at most 10,000.
+
     Args:
         weights: List of tensors, the initial weights.
 
@@ -66,9 +89,43 @@ def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
 
     >>> round(float(first_step_length([tf.constant([3.0, -4.0, 0.0, 0.0])])), 6)
     0.05
+    >>> kernel = tf.constant([[0.5, -0.5], [0.5, 0.5]])
+    >>> round(float(first_step_length([kernel, tf.constant([8000.0])])), 6)
+    0.012649
+    >>> round(float(first_step_length([tf.zeros((16, 3))])), 6)
+    0.005
     """
-    scale = root_mean_square(weights)
+    sizes = [weight.shape.num_elements() for weight in weights]
+    # `l2_loss`, half the sum of squares, reads a vector once and writes nothing.
+    halves = [tf.cast(tf.nn.l2_loss(weight), tf.float32) for weight in weights]
+    squares = [_usual_square(weight.shape) for weight in weights]
+    if any(squares):
+        largest = [LARGEST_MATRIX**2 * square or 1.0 for square in squares]
+        # In a network without outliers these are the sums themselves, to the bit.
+        halves = [
+            tf.minimum(half, size * limit / 2)
+            for half, size, limit in zip(halves, sizes, largest, strict=True)
+        ]
+    scale = tf.sqrt(2 * tf.add_n(halves) / sum(sizes))
+    if any(squares):
+        matrices = [
+            half for half, square in zip(halves, squares, strict=True) if square
+        ]
+        inside = sum(
+            size for size, square in zip(sizes, squares, strict=True) if square
+        )
+        total = sum(n * square for n, square in zip(sizes, squares, strict=True))
+        usual = math.sqrt(total / inside)
+        is_zero = tf.add_n(matrices) < NO_WEIGHTS**2 * total / 2
+        least = tf.where(is_zero, usual, SMALLEST_NETWORK * usual)
+        scale = tf.maximum(scale, least)
     return FIRST_LENGTH * tf.clip_by_value(scale, SMALLEST_SCALE, LARGEST_SCALE)
+
+
+def _usual_square(shape: tf.TensorShape) -> float:
+    """LeCun's mean square of a matrix's elements; 0 for what is none."""
+    rows = math.prod(shape[:-1])
+    return 1 / min(rows, WIDEST) if shape.rank > 1 and rows > 1 else 0.0
 
 
 def dot(a: Sequence[tf.Tensor], b: Sequence[tf.Tensor]) -> tf.Tensor:
