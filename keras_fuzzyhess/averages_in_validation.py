@@ -3,11 +3,29 @@
 import contextlib
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
-_with_averages: weakref.WeakSet[keras.Model] = weakref.WeakSet()
+
+class _Kept(NamedTuple):
+    """What a model had before the averages were put in.
+
+    Attributes:
+        weights: For each variable its value.
+        averages: For each the hash of what was put in its place.
+        by: The callback that did it, None for `averages_in`.
+    """
+
+    weights: list[tuple[keras.Variable, np.ndarray]]
+    averages: list[int]
+    by: object
+
+
+_with_averages: weakref.WeakKeyDictionary[keras.Model, _Kept] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 @contextlib.contextmanager
@@ -15,8 +33,9 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     """Puts the averages of `use_ema` in the place of the weights, and the weights back.
 
     For what is to see or save the averages during a training. The weights are kept as a
-    copy meanwhile, so that it goes on from them to the bit. Without `use_ema`, before
-    the first step, and where the averages are in the model already, nothing changes.
+    copy meanwhile, so that it goes on from them to the bit; what is set then stays.
+    Without `use_ema`, before the first step, and where the averages are in the model
+    already, nothing changes.
 
     Args:
         model: A compiled `keras.Model`.
@@ -34,19 +53,14 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     >>> bool(averages[0] != weights[0]), bool(model.get_weights()[0] == weights[0])
     (True, True)
     """
-    if model in _with_averages:
+    if _still_in(model):
         yield
         return
-    variables = model.trainable_variables
-    weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    _install_averages(model.optimizer, variables)
-    _with_averages.add(model)
+    _put_in(model, by=None)
     try:
         yield
     finally:
-        _with_averages.remove(model)
-        for variable, weight in zip(variables, weights, strict=True):
-            variable.assign(weight)
+        _put_back(model)
 
 
 class AveragesInValidation(keras.callbacks.Callback):
@@ -54,8 +68,12 @@ class AveragesInValidation(keras.callbacks.Callback):
 
     For the validation inside `fit`, with any optimizer that has `use_ema`. The training
     goes on as without it, to the bit; Keras's `SwapEMAWeights` swaps weights and
-    averages by additions, which round. Callbacks that save the model at the end of an
-    epoch see the weights, not their averages.
+    averages by additions, which round. At the end of an epoch the callbacks behind it
+    see the averages: place `EarlyStopping` and `ModelCheckpoint` there, which then
+    restore and save what was validated, and `BackupAndRestore` before it, for a
+    training that is resumed must go on from the weights.
+
+    After an interrupt the next `fit` with such a callback goes on from the weights.
 
     Example:
 
@@ -71,19 +89,66 @@ class AveragesInValidation(keras.callbacks.Callback):
     True
     """
 
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Weights in again, if a training before was interrupted."""
+        self._weights_in()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Weights in again."""
+        self._weights_in()
+
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights out, averages in."""
-        self._validation = contextlib.ExitStack()
-        self._validation.enter_context(averages_in(self.model))
+        self._averages_in()
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again."""
-        self._validation.close()
+        kept = _with_averages.get(self.model)
+        if kept is not None and kept.by is self:
+            _put_back(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Averages in, for the callbacks behind this one."""
+        self._averages_in()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Nothing is put back: `fit` has left the averages."""
+        _with_averages.pop(self.model, None)
+
+    def _averages_in(self) -> None:
+        if not _still_in(self.model):
+            self._weights_in()  # of an interrupted training, where they were not set
+            _put_in(self.model, by=self)
+
+    def _weights_in(self) -> None:
+        if (kept := _with_averages.get(self.model)) is not None and kept.by is not None:
+            _put_back(self.model)
 
 
-def _install_averages(
-    optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
-) -> None:
-    # Those of this package start a new average when a training ends.
+def _still_in(model: keras.Model) -> bool:
+    """Whether the model has the averages that were put in, and nothing else."""
+    if (kept := _with_averages.get(model)) is None:
+        return False
+    return kept.averages == [_hash(variable) for variable, _ in kept.weights]
+
+
+def _put_in(model: keras.Model, by: object) -> None:
+    variables = model.trainable_variables
+    weights = [(v, keras.ops.convert_to_numpy(v)) for v in variables]
+    # Optimizers of this package start a new average when a training ends.
+    optimizer = model.optimizer
     install = getattr(optimizer, "install_averages", optimizer.finalize_variable_values)
     install(variables)
+    _with_averages[model] = _Kept(weights, [_hash(v) for v in variables], by)
+
+
+def _put_back(model: keras.Model) -> None:
+    """Puts the weights back, but where others have been set since."""
+    kept = _with_averages.pop(model)
+    for (variable, weight), average in zip(kept.weights, kept.averages, strict=True):
+        if _hash(variable) == average:
+            variable.assign(weight)
+
+
+def _hash(variable: keras.Variable) -> int:
+    return hash(keras.ops.convert_to_numpy(variable).tobytes())

@@ -58,10 +58,11 @@ class FuzzyHess(WeightAveragingOptimizer):
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`; on the way the
     model has the weights themselves. Constraints hold for both. The next `fit` goes on
-    from what the model has then, and averages anew: weights may be set in between. `AveragesInValidation()` validates the averages,
-    `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` shows them to the callbacks
-    behind it, of which `BackupAndRestore` must not be one. A training loop of your own
-    ends with `optimizer.finalize_variable_values(model.trainable_variables)`.
+    from what the model has then, and averages anew: weights may be set in between.
+    `AveragesInValidation()` validates the averages and shows them to the callbacks
+    behind it, as `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` does, of which
+    `BackupAndRestore` must not be one. A training loop of your own ends with
+    `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     A minibatch whose loss or gradient is not finite is skipped, as if it had not been
     there; `diagnostics` counts such steps, and ten in a row bring a warning.
