@@ -6,8 +6,7 @@ import numpy as np
 from keras_fuzzyhess import SALO, FuzzyHess
 from tests import networks
 from tests.contract.training import minimize
-from tests.sweep.data_kinds import KINDS, dataset
-from tests.sweep.places import Place
+from tests.sweep.data_kinds import dataset
 
 OPTIMIZERS = {
     # Probes of every kind within three steps.
@@ -45,31 +44,46 @@ def assert_moved_and_finite(model, start):
     assert model.optimizer.diagnostics["probes"] > 0
 
 
-def assert_trains(place: Place, optimizer, kind: str, *, built: bool) -> None:
-    """Two epochs; with arrays, the first ends where eager code ends.
+def seeded(network):
+    keras.utils.set_random_seed(0)
+    return network()
+
+
+def assert_fit_trains(network, data, start) -> None:
+    """Two epochs of `fit`.
 
     Args:
-        place: Of the layer.
-        optimizer: Makes the optimizer.
-        kind: How the data are handed over.
-        built: Whether the weights exist when `fit` is called.
+        network: Makes the compiled network.
+        data: Makes the arguments of `fit`.
+        start: The first weights.
     """
-
-    def network(built, optimizer):
-        keras.utils.set_random_seed(0)
-        return compiled(place.network(built=built), optimizer)
-
-    x, y = place.data()
-    reference = network(built, optimizer())
-    reference(x)  # makes the weights, where there are none
-    start = values(reference.trainable_variables)
-    model = network(built, optimizer())
-    fit(model, KINDS[kind](x, y))
-    if kind == "arrays":
-        minimize(reference, dataset(x, y)["x"], 1)
-        error = networks.relative_error(
-            model.trainable_variables, reference.trainable_variables, origin=start
-        )
-        assert error < TOLERANCE
-    fit(model, KINDS[kind](x, y))
+    model = seeded(network)
+    for _ in range(2):
+        fit(model, data())
     assert_moved_and_finite(model, start)
+
+
+def assert_fit_is_as_in_eager_code(network, data, rows) -> None:
+    """The same, and the first epoch ends with the weights where eager code ends.
+
+    Args:
+        network: Makes the compiled network.
+        data: The arguments of `fit`.
+        rows: Tuple of inputs and targets, the same ones.
+    """
+    reference, model = seeded(network), seeded(network)
+    start = first_weights(reference, rows[0])
+    fit(model, data)
+    minimize(reference, dataset(*rows)["x"], 1)
+    error = networks.relative_error(
+        model.trainable_variables, reference.trainable_variables, origin=start
+    )
+    assert error < TOLERANCE
+    fit(model, data)
+    assert_moved_and_finite(model, start)
+
+
+def first_weights(model, x) -> list[np.ndarray]:
+    """After a call that makes them, where there are none."""
+    model(x)
+    return values(model.trainable_variables)

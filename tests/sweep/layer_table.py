@@ -235,20 +235,3 @@ NEEDS_SHAPES = {
     "TimeDistributed",
 }
 """Layers that Keras itself does not call on data of unknown shapes."""
-
-NOT_FUNCTIONAL = {"Equalization"}
-"""Layers that Keras itself does not call on an Input: it says they make a cycle."""
-
-
-def trained_by_keras(layer: str, kind: str, *, built: bool) -> bool:
-    """Whether any optimizer can train the cell.
-
-    Args:
-        layer: Its name.
-        kind: Of the data.
-        built: Whether the network begins with an Input. Without one Keras can make no
-            weights for data of unknown shapes.
-    """
-    if kind == "unknown_shapes":
-        return built and layer not in NEEDS_SHAPES
-    return not built or layer not in NOT_FUNCTIONAL

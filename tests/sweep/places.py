@@ -35,18 +35,15 @@ class Place:
     feed: Callable[[], keras.Layer] | None = None
     call: Callable = lambda layer, x: layer(x)
 
-    def network(self, *, built: bool) -> keras.Model:
-        """The network, after `keras.utils.set_random_seed` always the same.
-
-        Args:
-            built: Whether it begins with an Input, and so has weights; otherwise they
-                are made when it first sees data.
-        """
-        network = Network(self)
-        if not built:
-            return network
-        x = keras.Input(self.shape, dtype=self.dtype)
-        return keras.Model(x, network.call(x))
+    def parts(self) -> list[keras.Layer]:
+        """The layers one after the other, each called with what the last one gave."""
+        return [
+            self.feed() if self.feed else layers.Identity(),
+            Called(self.make(), self.call),
+            layers.Flatten(),
+            layers.Dense(3, "tanh"),
+            layers.Dense(1),
+        ]
 
     def data(self) -> tuple:
         """Random inputs and targets."""
@@ -61,20 +58,43 @@ class Place:
         return rng.uniform(0.1, 0.9, shape).astype("float32"), y
 
 
-class Network(keras.Model):
-    """The three parts one after the other."""
+class Called(layers.Layer):
+    """A layer that calls another one, with more than one argument perhaps."""
 
-    def __init__(self, place):
+    def __init__(self, layer, call):
         super().__init__()
-        self.apply_layer = place.call
-        self.feed = place.feed() if place.feed else layers.Identity()
-        self.layer = place.make()
-        self.head = keras.Sequential(
-            [layers.Flatten(), layers.Dense(3, "tanh"), layers.Dense(1)]
-        )
+        self.layer = layer
+        self.call_layer = call
 
     def call(self, x):
-        return self.head(self.apply_layer(self.layer, self.feed(x)))
+        return self.call_layer(self.layer, x)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = parts
+
+    def call(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def functional(place: Place) -> keras.Model:
+    """Begins with an Input, and so has weights."""
+    x = keras.Input(place.shape, dtype=place.dtype)
+    return keras.Model(x, Subclassed(place.parts()).call(x))
+
+
+def sequential(place: Place) -> keras.Model:
+    """Has no weights before it has seen data."""
+    return keras.Sequential(place.parts())
+
+
+def subclassed(place: Place) -> keras.Model:
+    """Has no weights before it has seen data."""
+    return Subclassed(place.parts())
 
 
 def flat(make, **kwargs) -> Place:
