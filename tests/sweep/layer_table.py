@@ -235,3 +235,11 @@ NEEDS_SHAPES = {
     "TimeDistributed",
 }
 """Layers that Keras itself does not call on data of unknown shapes."""
+
+NEEDS_INPUT = {
+    "HashedCrossing",  # a Sequential makes floats of the integers
+    "Normalization",  # keeps a tensor of the graph where it is built
+    "StringLookup",  # a Sequential makes floats of the strings
+    "TextVectorization",
+}
+"""Layers that Keras itself does not train in a network without an Input."""

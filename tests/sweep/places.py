@@ -26,20 +26,21 @@ class Place:
         dtype: Of the data.
         feed: Makes the layer that feeds it; None where it sees the data itself, because
             it takes no numbers that a layer makes, or gives them no gradient.
-        call: Calls the layer with what feeds it.
+        call: Calls the layer with what feeds it, where it takes more than that.
     """
 
     make: Callable[[], keras.Layer]
     shape: tuple[int, ...]
     dtype: str = "float32"
     feed: Callable[[], keras.Layer] | None = None
-    call: Callable = lambda layer, x: layer(x)
+    call: Callable | None = None
 
     def parts(self) -> list[keras.Layer]:
         """The layers one after the other, each called with what the last one gave."""
+        fed, layer = [self.feed()] if self.feed else [], self.make()
         return [
-            self.feed() if self.feed else layers.Identity(),
-            Called(self.make(), self.call),
+            *fed,
+            Called(layer, self.call) if self.call else layer,
             layers.Flatten(),
             layers.Dense(3, "tanh"),
             layers.Dense(1),

@@ -15,7 +15,7 @@ from tests.sweep.checks import (
     first_weights,
     seeded,
 )
-from tests.sweep.layer_table import LAYERS, LEFT_OUT, NEEDS_SHAPES
+from tests.sweep.layer_table import LAYERS, LEFT_OUT, NEEDS_INPUT, NEEDS_SHAPES
 
 WAYS = [
     ("arrays", places.functional),
@@ -42,9 +42,8 @@ CELLS = [
     for kind, form in WAYS
     for optimizer in OPTIMIZERS
     if not (kind == "unknown_shapes" and layer in NEEDS_SHAPES)
-    if not (form is places.sequential and LAYERS[layer].dtype == "string")
+    if not (form is not places.functional and layer in NEEDS_INPUT)
 ]
-"""Without those of which Keras itself makes no network, or feeds it no strings."""
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # of a generator
