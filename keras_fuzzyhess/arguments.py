@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 LARGEST_INTEGER = 2**31 - 1
 
 
@@ -92,6 +94,25 @@ def check_elements(optimizer: str, variables: Sequence[Any]) -> None:
             f"means over all of them. Received: `{variables[0].name}` of shape "
             f"{tuple(variables[0].shape)}, and no weight that is not empty."
         )
+
+
+def check_precision(optimizer: str, variables: Sequence[Any]) -> None:
+    """Raises a `ValueError` if a weight is stored in less than 32 bits.
+
+    Example:
+
+    >>> import keras
+    >>> check_precision("FuzzyHess", [keras.Variable([1.0], dtype="float64")])
+    """
+    for variable in variables:
+        if tf.as_dtype(variable.dtype) not in (tf.float32, tf.float64):
+            raise ValueError(
+                f"{optimizer} must train weights of dtype float32 or "
+                "float64, for smaller ones lose the shift of a probe to "
+                f"rounding. Received: `{variable.name}` of dtype "
+                f"{variable.dtype}. For speed use the policy 'mixed_bfloat16', "
+                "which computes in 16 bits and keeps the weights in 32."
+            )
 
 
 def checked_keras_arguments(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -2,71 +2,60 @@
 
 And whether that part can be seen whole and repeated without doing harm: everything
 that could make a second evaluation measure something else is refused here.
+
+Gradients may have been computed in a graph around that in which they are applied: in
+the step, say, and applied in a `tf.cond`, as Keras's `LossScaleOptimizer` does. What
+leads from the weights to them then begins in one graph and ends in another.
 """
 
+import weakref
 from collections.abc import Iterable, Sequence, Set
+from typing import NamedTuple
 
 import tensorflow as tf
-from tensorflow.core.framework.node_def_pb2 import NodeDef
-from tensorflow.python.framework import op_def_registry
 
-_ASSIGNMENTS = frozenset(
-    {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
-)
-# Stateful operations that may be repeated: they change nothing.
-_READERS = frozenset(
-    {
-        "Assert",
-        "ReadVariableOp",
-        "ResourceGather",
-        "ResourceGatherNd",
-        "VariableShape",
-    }
-)
-# Stateful operations whose original outputs are used again instead of a clone, so
-# that both evaluations see the same noise. (Keras draws noise with stateless
-# operations, whose clones repeat it by themselves.)
-_NOISE = frozenset(
-    {
-        "RandomUniform",
-        "RandomUniformInt",
-        "RandomStandardNormal",
-        "ParameterizedTruncatedNormal",
-        "TruncatedNormal",
-        "RandomShuffle",
-        "RandomGamma",
-        "RandomPoissonV2",
-        "Multinomial",
-    }
-)
-_REMEDY = (
-    "Train with `model.fit`, `train_on_batch` or inside one `tf.function` that "
-    "computes the gradients and applies them, or use "
-    "`optimizer.minimize(loss_fn, variables)`."
-)
+from keras_fuzzyhess import effects, refusals
+
+_BUFFER = "Empty"  # others write into it
+
+
+class Path(NamedTuple):
+    """What must be repeated to evaluate gradients and loss at other weights.
+
+    Attributes:
+        operations: List of operations, those of outer graphs first, each graph's in
+            the order in which they were made.
+        graphs: List of the graphs, from the outermost to that of the step's end.
+        weights: List of the resources of the weights, as `root` gives them.
+    """
+
+    operations: list[tf.Operation]
+    graphs: list[tf.Graph]
+    weights: list[tf.Tensor]
 
 
 def find_path(
     gradients: Sequence[tf.Tensor],
-    loss: tf.Tensor,
+    loss: Sequence[tf.Tensor],
     variables: Sequence[tf.Variable],
-) -> list[tf.Operation]:
+) -> Path:
     """The operations on the way from the weights to the gradients and the loss.
 
     Args:
         gradients: List of symbolic dense tensors.
-        loss: Symbolic scalar tensor of the same graph.
+        loss: List of the scalar tensor that they are the gradients of, or an empty
+            list.
         variables: List of the weights.
 
     Returns:
-        List of operations in graph order, each of which depends on a weight and is
-        needed for a gradient or the loss.
+        `Path`, of operations each of which depends on a weight and is needed for a
+        gradient or the loss.
 
     Raises:
-        ValueError: if the tensors are eager or of several graphs, if no gradient is
-            seen to depend on a weight, if one depends on the weights outside of this
-            graph or on other replicas' copies of them, if an operation on the way
-            changes state, or if a weight is assigned after it was used.
+        ValueError: if the tensors are eager or of functions that are not inside each
+            other, if nothing is seen to depend on a weight, if a gradient depends on
+            other replicas' copies of them, or if an operation on the way cannot be
+            repeated.
 
     Example:
 
@@ -75,105 +64,107 @@ def find_path(
     ... def step():
     ...     y = tf.square(x)
     ...     loss = tf.exp(w * y)
-    ...     print([op.type for op in find_path([loss * y], loss, [w])])
+    ...     path = find_path([loss * y], [loss], [w])
+    ...     print([op.type for op in path.operations])
     >>> step()
     ['ReadVariableOp', 'Mul', 'Exp', 'Mul']
     """
-    targets = [*gradients, loss]
-    _refuse_eager(targets)
-    graph = loss.graph
-    if any(target.graph is not graph for target in targets):
-        raise ValueError(
-            "The loss and all gradients must come from one traced function. "
-            f"Received: tensors of several graphs. {_REMEDY}"
-        )
-    captured = [graph.capture(v.handle) for v in variables]
+    targets = [*gradients, *loss]
+    refusals.refuse_eager(targets)
+    here = tf.compat.v1.get_default_graph()
+    graphs = _around(here)
+    refusals.refuse_unrelated(targets, graphs)
+    handles = [here.capture(v.handle) for v in variables]
+    weights = [root(handle) for handle in handles]
     # On a TPU a handle is an operation whose inputs are the copies of all replicas.
-    ancestors = _ancestors(targets, until={handle.op for handle in captured})
-    _refuse_hidden(graph, ancestors, variables)
-    handles = {handle.ref() for handle in captured}
-    reached = set(handles)
-    used: set = set()
-    path = []
-    for op in graph.get_operations():
-        inputs = {tensor.ref() for tensor in op.inputs}
-        if op.type in _ASSIGNMENTS and not used.isdisjoint(inputs):
-            raise ValueError(
-                "The weights must not change between their use and the optimizer's "
-                f"step. Received: operation `{op.name}`, which assigns a weight after "
-                "it was read. Assign it before the forward pass, or give the layer a "
-                "`constraint`, which Keras applies after the step."
-            )
-        if op in ancestors and op.type not in _NOISE and not reached.isdisjoint(inputs):
-            _refuse_side_effects(op)
-            path.append(op)
-            used.update(inputs & handles)
-            reached.update(tensor.ref() for tensor in op.outputs)
-    if not any(gradient.ref() in reached for gradient in gradients):
-        raise ValueError(
-            "At least one gradient must depend on the weights, for their change is "
-            "what FuzzyHess measures. Received: gradients of "
-            f"{[v.name for v in variables]} in whose graph no weight is read (a loss "
-            "that is linear in the weights, or gradients made by Python code such as "
-            f"`tf.py_function`). {_REMEDY}"
-        )
-    return path
+    ends = {weight.op for weight in _symbolic(weights)}
+    ancestors = _ancestors(targets, until=ends)
+    _refuse_replicas(here, ancestors - ends, variables)
+    reached = {weight.ref() for weight in weights}
+    operations: list[tf.Operation] = []
+    for graph in graphs:
+        for outer, inner in _captures(graph):
+            if outer.ref() in reached or root(inner).ref() in reached:
+                reached.add(inner.ref())
+        operations += _reached_operations(graph, ancestors, reached)
+    if not any(tensor.ref() in reached for tensor in targets):
+        refusals.refuse_unknown(variables)
+    return Path(operations, graphs, weights)
 
 
-def _refuse_eager(tensors: Iterable[tf.Tensor]) -> None:
-    for tensor in tensors:
-        if isinstance(tensor, tf.__internal__.EagerTensor):
-            raise ValueError(
-                "The gradients must be part of a traced step, for FuzzyHess takes them "
-                "again at shifted weights. Received: an eager tensor of shape "
-                f"{tensor.shape}. {_REMEDY}"
-            )
+def is_around(tensor: tf.Tensor) -> bool:
+    """Whether a tensor is of the function being traced, or of one around it.
+
+    Example:
+
+    >>> is_around(tf.constant(1.0))
+    False
+    """
+    if isinstance(tensor, tf.__internal__.EagerTensor):
+        return False
+    return tensor.graph in _around(tf.compat.v1.get_default_graph())
 
 
-def _refuse_hidden(
-    graph: tf.Graph, ancestors: set[tf.Operation], variables: Sequence[tf.Variable]
-) -> None:
-    """Refuses gradients that depend on weights which the replay cannot shift."""
-    for variable in variables:
-        copies = {id(v.handle): v.handle for v in getattr(variable, "values", ())}
-        copies.pop(id(variable.handle), None)
-        if any(graph.capture(handle).op in ancestors for handle in copies.values()):
-            raise ValueError(
-                "The gradients of a replica must not depend on other replicas before "
-                "they are summed. Received: a gradient that depends on another "
-                f"replica's copy of `{variable.name}`, as it does through synchronized "
-                "BatchNorm. Use `BatchNormalization(synchronized=False)`."
-            )
-    for outer, inner in graph.captures:
-        if (
-            inner.op not in ancestors
-            or isinstance(outer, tf.__internal__.EagerTensor)
-            or outer.dtype == tf.resource
-        ):
-            continue
-        outer_handles = {outer.graph.capture(v.handle).op for v in variables}
-        if not outer_handles.isdisjoint(_ancestors([outer])):
-            raise ValueError(
-                "The gradients must be computed in the function that applies them. "
-                "Received: a gradient that was computed outside and captured "
-                f"(`{outer.name}`), as happens when a loss-scaling wrapper "
-                "(`mixed_float16`) or a `tf.cond` stands between. Under mixed "
-                f"precision use the policy 'mixed_bfloat16'; otherwise: {_REMEDY}"
-            )
+def root(tensor: tf.Tensor) -> tf.Tensor:
+    """What a tensor stands for, if it is how a graph sees one from outside of it.
+
+    Example:
+
+    >>> w = tf.Variable(1.0)
+    >>> with tf.Graph().as_default() as graph:
+    ...     x = tf.constant(1.0)
+    ...     root(x) is x
+    True
+    """
+    outer = outside(tensor)
+    while outer is not None:
+        tensor, outer = outer, outside(outer)
+    return tensor
 
 
-def _refuse_side_effects(op: tf.Operation) -> None:
-    for inner in _stateful_operations(op):
-        if inner not in _READERS:
-            raise ValueError(
-                "A step that FuzzyHess takes again at shifted weights must not change "
-                "state on the way from the weights to the gradients. Received: "
-                f"operation `{op.name}`, which runs `{inner}`. If this is a layer or a "
-                "loss decorated with `@tf.function`, remove the decorator: the "
-                "training step is compiled anyway. If it sums over replicas, as "
-                "synchronized BatchNorm does, use "
-                "`BatchNormalization(synchronized=False)`."
-            )
+def outside(tensor: tf.Tensor) -> tf.Tensor | None:
+    """What a graph's input was captured from, or None if it was not.
+
+    Example:
+
+    >>> outside(tf.constant(1.0)) is None
+    True
+    """
+    if isinstance(tensor, tf.__internal__.EagerTensor):
+        return None
+    if tensor.op.type != "Placeholder":
+        return None
+    return _outside(tensor.graph).get(tensor.ref())
+
+
+_known: weakref.WeakKeyDictionary[tf.Graph, tuple[list, dict]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _outside(graph: tf.Graph) -> dict:
+    captures = _captures(graph)
+    known, outer_by_inner = _known.get(graph, (None, {}))
+    if known is not captures:  # TensorFlow makes another list when it grows
+        outer_by_inner = {inner.ref(): outer for outer, inner in captures}
+        _known[graph] = captures, outer_by_inner
+    return outer_by_inner
+
+
+def _captures(graph: tf.Graph) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    return getattr(graph, "captures", [])
+
+
+def _symbolic(tensors: Iterable[tf.Tensor]) -> list[tf.Tensor]:
+    return [t for t in tensors if not isinstance(t, tf.__internal__.EagerTensor)]
+
+
+def _around(graph: tf.Graph) -> list[tf.Graph]:
+    """The graph and those that it is in, the outermost first."""
+    graphs = [graph]
+    while getattr(graphs[0], "outer_graph", None) is not None:
+        graphs.insert(0, graphs[0].outer_graph)
+    return graphs
 
 
 def _ancestors(
@@ -184,44 +175,46 @@ def _ancestors(
     stack = [tensor.op for tensor in tensors]
     while stack:
         op = stack.pop()
-        if op not in found:
-            found.add(op)
-            if op not in until:
-                stack.extend(tensor.op for tensor in op.inputs)
-    return found
-
-
-def _function_names(node: NodeDef) -> list[str]:
-    """Names of the functions that an operation calls (loop bodies, branches)."""
-    names = []
-    for attribute in node.attr.values():
-        names += [attribute.func.name] if attribute.HasField("func") else []
-        names += [function.name for function in attribute.list.func]
-    return names
-
-
-def _stateful_operations(op: tf.Operation) -> set[str]:
-    """Types of the stateful operations that running `op` executes."""
-    names = _function_names(op.node_def)
-    if not names:
-        return {op.type} if op.op_def.is_stateful else set()
-    library = {
-        function.signature.name: function
-        for function in op.graph.as_graph_def().library.function
-    }
-    found: set[str] = set()
-    seen: set[str] = set()
-    while names:
-        name = names.pop()
-        if name in seen:
+        if op in found:
             continue
-        seen.add(name)
-        for node in library[name].node_def:
-            inner = _function_names(node)
-            if inner:
-                names += inner
-            elif node.op in library:
-                names.append(node.op)
-            elif op_def_registry.get(node.op).is_stateful:
-                found.add(node.op)
+        found.add(op)
+        if op in until:
+            continue
+        stack.extend(tensor.op for tensor in op.inputs)
+        outer = outside(op.outputs[0]) if op.type == "Placeholder" else None
+        stack.extend(t.op for t in _symbolic([] if outer is None else [outer]))
     return found
+
+
+def _reached_operations(
+    graph: tf.Graph, ancestors: set[tf.Operation], reached: set
+) -> list[tf.Operation]:
+    """Those of a graph that depend on what is reached; adds their outputs to it."""
+    operations = []
+    for op in graph.get_operations():
+        if op not in ancestors:
+            continue
+        if effects.is_noise(op):
+            refusals.refuse_noise_from_weights(op, reached)
+        elif op.type == _BUFFER or any(tensor.ref() in reached for tensor in op.inputs):
+            refusals.refuse_effects(op)
+            operations.append(op)
+            reached.update(tensor.ref() for tensor in op.outputs)
+    return operations
+
+
+def _refuse_replicas(
+    here: tf.Graph, ancestors: set[tf.Operation], variables: Sequence[tf.Variable]
+) -> None:
+    """Refuses gradients that depend on weights of other replicas."""
+    for variable in variables:
+        copies = {id(v.handle): v.handle for v in getattr(variable, "values", ())}
+        copies.pop(id(variable.handle), None)
+        others = {root(here.capture(handle)).ref() for handle in copies.values()}
+        if others and any(
+            root(tensor).ref() in others
+            for op in ancestors
+            for tensor in op.inputs
+            if tensor.dtype == tf.resource
+        ):
+            refusals.refuse_replica(variable)

@@ -37,7 +37,8 @@ class Minibatch:
     Args:
         gradients: List of tensors, one for each weight, of this replica.
         loss: Scalar, of this replica.
-        gradients_at: `GradientsAt` of this replica.
+        gradients_at: `GradientsAt` of this replica, or None if no second gradient can
+            be taken.
         variables: List of the weights.
         scale: Positive float or None, by which loss and gradients differ: the
             `loss_scale_factor` of Keras's optimizers.
@@ -62,12 +63,12 @@ class Minibatch:
         self,
         gradients: list[tf.Tensor],
         loss: tf.Tensor,
-        gradients_at: GradientsAt,
+        gradients_at: GradientsAt | None,
         variables: Sequence[tf.Variable],
         scale: float | None = None,
     ) -> None:
         packing = Packing(variables)
-        self._gradients_at = packing.packed(gradients_at)
+        self._gradients_at = packing.packed(gradients_at) if gradients_at else None
         self._scale = scale
         self.gradients, self.loss = gradients, loss
         self.packed = packing.pack(gradients)
@@ -86,7 +87,12 @@ class Minibatch:
 
         Returns:
             `Probe`.
+
+        Raises:
+            ValueError: if none can be taken.
         """
+        if self._gradients_at is None:
+            raise ValueError("A probe must know how the gradients are computed.")
         gradients = self._unscaled(self.packed)
         shifts = choose_shifts(gradients)
         shifted_gradients, shifted_loss = self._gradients_at(shifts)
@@ -102,52 +108,67 @@ class Minibatch:
         return [v / self._scale for v in vectors] if self._scale else vectors
 
 
-def refuse_incomplete(
-    optimizer: str,
-    gradients: Sequence[tf.Tensor | None],
+def dense_gradients(
+    gradients: Sequence[tf.Tensor | tf.IndexedSlices | None],
     variables: Sequence[tf.Variable],
-    loss: tf.Tensor | None,
-    can_repeat: bool,
-) -> None:
-    """Refuses what is no minibatch of which a second gradient can be taken.
+) -> list[tf.Tensor | None]:
+    """Gradients as tensors that are known to have the shapes of their weights.
+
+    When a step is traced for minibatches of any size, the shape of a gradient is not
+    always inferred.
 
     Args:
-        optimizer: String, the name of its class.
-        gradients: List of tensors, None where there is none.
+        gradients: List of tensors, slices of embeddings, and None where there is none.
         variables: List of the weights.
-        loss: Scalar, or None if the optimizer was not given it.
-        can_repeat: Bool, whether it is known how the gradients are computed.
+
+    Returns:
+        List of tensors, and None where there is none.
 
     Raises:
-        ValueError: if the loss is missing, the gradients cannot be taken again, or
-            there are not as many as weights.
+        ValueError: if there are not as many as weights, or one has another shape.
 
     Example:
 
-    >>> w = tf.Variable(1.0)
-    >>> refuse_incomplete("FuzzyHess", [2 * w], [w], loss=w**2, can_repeat=True)
+    >>> slices = tf.IndexedSlices(tf.ones((1, 2)), [1], tf.constant([3, 2]))
+    >>> (dense,) = dense_gradients([slices], [tf.Variable(tf.zeros((3, 2)))])
+    >>> dense.numpy().tolist()
+    [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
     """
-    if loss is None:
-        raise ValueError(
-            f"{optimizer} must be given the loss of every step. "
-            "Received: gradients without a loss. In a training loop of your "
-            "own, call `loss = optimizer.scale_loss(loss)` inside the tape, "
-            "before the gradients are computed. If the model has the policy "
-            "'mixed_float16', Keras's loss scaling stands between: use "
-            "'mixed_bfloat16'."
-        )
-    if not can_repeat:
-        raise ValueError(
-            f"{optimizer} must see how the gradients are computed, "
-            "for it takes them again at shifted weights. Received: gradients "
-            "from eager code (`run_eagerly=True`, or a loop without "
-            "`tf.function`). Train without `run_eagerly`, decorate the "
-            "training step with `@tf.function`, or call "
-            "`optimizer.minimize(loss_fn, variables)`."
-        )
+    gradients = list(gradients)
     if len(gradients) != len(variables):
         raise ValueError(
-            f"{optimizer} must be given one gradient, or None, for each weight. "
+            "There must be one gradient, or None, for each weight. "
             f"Received: {len(gradients)} gradients for {len(variables)} weights. Give "
             "the weights as `trainable_variables`, or build the optimizer with them."
         )
+    return [_dense(g, v) for g, v in zip(gradients, variables, strict=True)]
+
+
+def _dense(gradient, variable: tf.Variable) -> tf.Tensor | None:
+    if gradient is None:
+        return None
+    if isinstance(gradient, tf.IndexedSlices):
+        indices = tf.convert_to_tensor(gradient.indices)
+        shape = tf.constant(tuple(variable.shape), indices.dtype)
+        gradient = tf.IndexedSlices(gradient.values, indices, shape)
+    tensor = tf.convert_to_tensor(gradient)
+    if not tensor.shape.is_compatible_with(variable.shape):
+        raise ValueError(
+            f"The gradient of `{variable.name}` must have its shape, "
+            f"{tuple(variable.shape)}. Received: one of shape {tensor.shape}. Give "
+            "gradients and weights in the same order."
+        )
+    tensor.set_shape(variable.shape)
+    return tensor
+
+
+def scalar_loss(loss: tf.Tensor) -> tf.Tensor:
+    """The loss as one number: the sum, of which a tape takes the gradient as well.
+
+    Example:
+
+    >>> float(scalar_loss(tf.constant([1.0, 2.0])))
+    3.0
+    """
+    loss = tf.convert_to_tensor(loss)
+    return loss if loss.shape.rank == 0 else tf.reduce_sum(loss)

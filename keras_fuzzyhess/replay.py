@@ -14,7 +14,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess.graph_path import find_path
+from keras_fuzzyhess import effects
+from keras_fuzzyhess.graph_path import find_path, outside, root
+from keras_fuzzyhess.python_code import check_python
+from keras_fuzzyhess.refusals import refuse_summed
+from keras_fuzzyhess.seen_values import SeenValues
+from keras_fuzzyhess.shifted_variables import ShiftedVariables
+from keras_fuzzyhess.summed_gradients import is_summed
 
 # Attributes that tie an operation to its place in the original graph.
 _PLACEMENT_ATTRIBUTES = frozenset(
@@ -70,123 +76,98 @@ class GradientReplay:
     def __init__(
         self,
         gradients: Sequence[tf.Tensor],
-        loss: tf.Tensor,
+        loss: tf.Tensor | None,
         variables: Sequence[tf.Variable],
     ) -> None:
-        self._path = find_path(gradients, loss, variables)
-        self._graph = loss.graph
         self._gradients = list(gradients)
-        self._loss = loss
-        self._handles = [self._graph.capture(v.handle) for v in variables]
-        self._indirect = self._indirectly_read()
+        self._targets = [*gradients, *([] if loss is None else [loss])]
+        path = find_path(self._gradients, self._targets[len(gradients) :], variables)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if is_summed(gradient, path):
+                refuse_summed(variable.name)
+        self._path = path.operations
+        self._weights = path.weights
+        self._shapes = [v.shape for v in variables]
+        self._graph = path.graphs[-1]
+        self._seen = SeenValues(path)
 
     def __call__(
         self, shifts: Sequence[tf.Tensor]
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+    ) -> tuple[list[tf.Tensor], tf.Tensor | None]:
         """Gradients and loss at `w + shift`.
 
         Args:
             shifts: List of tensors of the weights' shapes.
 
         Returns:
-            Tuple of the list of gradients at the shifted weights and the loss there.
+            Tuple of the list of gradients at the shifted weights and the loss there,
+            None if the replay was made without.
         """
         graph = tf.compat.v1.get_default_graph()
-        here = self._resources_in(graph)
-        # Reading after the gradients are known keeps the order
-        # "gradients, shift, replay, restore" also where no one else ensures it.
-        with tf.control_dependencies(
-            [self._loss, *self._gradients] if graph is self._graph else []
-        ):
-            kept = {
-                handle.ref(): tf.raw_ops.ReadVariableOp(
-                    resource=here[handle.ref()], dtype=shift.dtype
-                )
-                for handle, shift in zip(self._handles, shifts, strict=True)
-            }
-        shifted = {
-            handle.ref(): kept[handle.ref()] + shift
-            for handle, shift in zip(self._handles, shifts, strict=True)
+        # Once the gradients are known, which keeps the order "gradients, shift, replay,
+        # restore" also where no one else ensures it.
+        after = [target.op for target in self._targets if target.graph is graph]
+        shift_of = {
+            weight.ref(): shift
+            for weight, shift in zip(self._weights, shifts, strict=True)
         }
-        shift_all = _assign([(here[h], shifted[h]) for h in self._indirect])
-        clones, readers = self._clone_path(graph, here, shifted, shift_all)
-        originals = [*self._gradients, self._loss]
-        outputs = [clones.get(tensor.ref(), tensor) for tensor in originals]
-        if self._indirect:
-            with tf.control_dependencies(readers):
-                restore_all = _assign([(here[h], kept[h]) for h in self._indirect])
-            with tf.control_dependencies([restore_all]):
-                outputs = [tf.identity(output) for output in outputs]
-        for output, original in zip(outputs, originals, strict=True):
-            output.set_shape(original.shape)  # in a branch it is not inferred
-        return outputs[:-1], outputs[-1]
-
-    def _indirectly_read(self) -> list:
-        """Handles of weights that a loop, branch or function reads by itself."""
-        return [
-            handle.ref()
-            for handle in self._handles
-            if any(
-                op.type not in ("ReadVariableOp", "ResourceGather")
-                for op in self._path
-                for tensor in op.inputs
-                if tensor is handle
-            )
+        shifted = ShiftedVariables(self._seen, self._resources_in(graph), shift_of)
+        with tf.control_dependencies(after):
+            shifted.read(self._path)
+        clones = self._clone_path(graph, shifted)
+        outputs = [
+            clones.get(inside.ref(), target)
+            for target, inside in ((t, _known(t, clones)) for t in self._targets)
         ]
+        outputs = shifted.restored(outputs)
+        for output, shape in zip(outputs, [*self._shapes, ()], strict=False):
+            output.set_shape(shape)  # in a branch it is not inferred
+        count = len(self._gradients)
+        return outputs[:count], (outputs[count:] or [None])[0]
 
     def _resources_in(self, graph: tf.Graph) -> dict:
         """What stands for each resource of the path in `graph`, a branch perhaps.
 
-        A branch that updates a weight takes its resource from outside of the step's
-        graph. Were it to come in once more, through the step's graph, TensorFlow would
-        take the branch for one that only reads it, and let what follows the step read
-        the weight before the update.
+        A branch that updates a weight takes its resource from outside of all graphs.
+        Were it to come in once more, through the step's graph, TensorFlow would take
+        the branch for one that only reads it, and let what follows the step read the
+        weight before the update.
         """
         inputs = [tensor for op in self._path for tensor in op.inputs]
-        outside = {inner.ref(): outer for outer, inner in self._graph.captures}
         resources = {}
-        for tensor in [*self._handles, *inputs]:
+        for tensor in [*self._weights, *inputs]:
             if tensor.dtype == tf.resource:
-                outer = outside.get(tensor.ref())
-                is_variable = isinstance(outer, tf.__internal__.EagerTensor)
-                resources[tensor.ref()] = (
-                    graph.capture(outer) if is_variable else tensor
+                outside = root(tensor)
+                is_variable = isinstance(outside, tf.__internal__.EagerTensor)
+                resources[outside.ref()] = (
+                    graph.capture(outside) if is_variable else outside
                 )
         return resources
 
-    def _clone_path(
-        self, graph: tf.Graph, resources: dict, shifted: dict, shift_all: tf.Operation
-    ) -> tuple[dict, list[tf.Operation]]:
-        """Clones the path; returns the clones of its tensors and what reads weights."""
-        clones = resources | self._clone_constants(graph)
+    def _clone_path(self, graph: tf.Graph, shifted: ShiftedVariables) -> dict:
+        """Clones the path; returns the clones of its tensors by their originals."""
+        clones = self._clone_constants(graph)
         clone_of: dict[tf.Operation, tf.Operation] = {}
-        readers: list[tf.Operation] = []
         for op in self._path:
-            handle = op.inputs[0].ref()
-            if op.type == "ReadVariableOp" and handle in shifted:
-                outputs = [shifted[handle]]
-            elif op.type == "ResourceGather" and handle in shifted:
-                indices = op.inputs[1]
-                outputs = [
-                    tf.gather(
-                        shifted[handle],
-                        clones.get(indices.ref(), indices),
-                        batch_dims=op.get_attr("batch_dims"),
-                    )
-                ]
-            else:
-                reads = any(tensor.dtype == tf.resource for tensor in op.inputs)
+            inputs = [_clone_or_self(tensor, clones, shifted) for tensor in op.inputs]
+            outputs = shifted.read_by(op, inputs)
+            if outputs is None:
                 # By control inputs a gradient waits with what it computes anew until it
                 # is needed. Without them that is kept from the forward pass on.
                 after = [clone_of[o] for o in op.control_inputs if o in clone_of]
-                after += [shift_all] if reads else []
-                clone = clone_of[op] = _clone(op, graph, clones, after)
+                if effects.is_python(op):
+                    # Behind the step's own call, for its gradient is kept by name.
+                    known = [_here(target, graph).op for target in self._targets]
+                    after += known + check_python(op, known)
+                after += shifted.set_for(op)
+                clone = clone_of[op] = _clone(op, inputs, graph, after)
+                shifted.note_use(op, clone)
                 outputs = list(clone.outputs)
-                if reads:
-                    readers.append(clone)
             for original, new in zip(op.outputs, outputs, strict=True):
+                if effects.is_python(op):  # of which users tell the shape
+                    new.set_shape(original.shape)
                 clones[original.ref()] = new
-        return clones, readers
+        return clones
 
     def _clone_constants(self, graph: tf.Graph) -> dict:
         """Clones of the small constants of the path, if `graph` is a branch.
@@ -194,34 +175,47 @@ class GradientReplay:
         A gradient has thousands of them, shapes and axes, most of them equal. Each that
         a branch took from outside would cost several operations in every step.
         """
-        if graph is self._graph:
-            return {}
         clones, by_value = {}, {}
         for tensor in (tensor for op in self._path for tensor in op.inputs):
             if (
-                tensor.op.type == "Const"
+                tensor.graph is not graph
+                and tensor.op.type == "Const"
                 and tensor.shape.num_elements() <= SMALL
                 and not tensor.op.control_inputs  # or TensorFlow would not wait
             ):
                 value = tensor.op.node_def.attr["value"].SerializeToString()
                 key = tensor.op.device, value
                 if key not in by_value:
-                    by_value[key] = _clone(tensor.op, graph, {}, []).outputs[0]
+                    by_value[key] = _clone(tensor.op, [], graph, []).outputs[0]
                 clones[tensor.ref()] = by_value[key]
         return clones
 
 
-def _assign(values: list[tuple[tf.Tensor, tf.Tensor]]) -> tf.Operation:
-    return tf.group(
-        *(
-            tf.raw_ops.AssignVariableOp(resource=resource, value=value)
-            for resource, value in values
-        )
-    )
+def _known(tensor: tf.Tensor, clones: dict) -> tf.Tensor:
+    """The tensor, or what it was captured from, whichever has a clone."""
+    inner: tf.Tensor | None = tensor
+    while inner is not None and inner.ref() not in clones:
+        inner = outside(inner)
+    return tensor if inner is None else inner
+
+
+def _here(tensor: tf.Tensor, graph: tf.Graph) -> tf.Tensor:
+    return tensor if tensor.graph is graph else graph.capture(tensor)
+
+
+def _clone_or_self(
+    tensor: tf.Tensor, clones: dict, shifted: ShiftedVariables
+) -> tf.Tensor:
+    if tensor.dtype == tf.resource:
+        return shifted.resource(tensor)
+    return clones.get(_known(tensor, clones).ref(), tensor)
 
 
 def _clone(
-    op: tf.Operation, graph: tf.Graph, clones: dict, after: list[tf.Operation]
+    op: tf.Operation,
+    inputs: list[tf.Tensor],
+    graph: tf.Graph,
+    after: list[tf.Operation],
 ) -> tf.Operation:
     attributes = {
         name: value
@@ -231,7 +225,7 @@ def _clone(
     with tf.device(op.device or None), tf.control_dependencies(after):
         return graph.create_op(
             op.type,
-            [clones.get(tensor.ref(), tensor) for tensor in op.inputs],
+            inputs,
             dtypes=[tensor.dtype for tensor in op.outputs],
             name=f"replay/{op.name}",
             attrs=attributes,

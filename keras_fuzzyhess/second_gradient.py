@@ -9,13 +9,22 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
+from keras_fuzzyhess import refusals
+from keras_fuzzyhess.arguments import check_precision
 from keras_fuzzyhess.closure import ClosureGradients, refuse_noise
 from keras_fuzzyhess.finite_steps import FiniteStepOptimizer, is_finite_step
+from keras_fuzzyhess.graph_path import is_around
 from keras_fuzzyhess.in_place import subtract_multiple
-from keras_fuzzyhess.minibatch import Minibatch, Probe, refuse_incomplete
+from keras_fuzzyhess.minibatch import (
+    GradientsAt,
+    Minibatch,
+    Probe,
+    dense_gradients,
+    scalar_loss,
+)
+from keras_fuzzyhess.outside_functions import outside_functions
 from keras_fuzzyhess.packing import Packing, native_variable
 from keras_fuzzyhess.replay import GradientReplay
 from keras_fuzzyhess.replicas import (
@@ -23,6 +32,7 @@ from keras_fuzzyhess.replicas import (
     refuse_meeting_in_own_branch,
 )
 from keras_fuzzyhess.step_length import root_mean_square
+from keras_fuzzyhess.traced_loss import find_loss
 
 
 class _PendingStep(threading.local):
@@ -42,21 +52,11 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     Args:
         learning_rate: Float, schedule or callable, as in `keras.optimizers.Optimizer`.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`.
-
-    Raises:
-        ValueError: under the global policy `mixed_float16`.
     """
 
     def __init__(self, learning_rate: float, **kwargs) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
-        self._pending = _PendingStep()
-        if keras.config.dtype_policy().name == "mixed_float16":
-            raise ValueError(
-                f"{type(self).__name__} must not be used under loss scaling, which "
-                "hides the weights from it. Received: the global dtype policy "
-                "'mixed_float16'. Use "
-                "`keras.config.set_dtype_policy('mixed_bfloat16')`."
-            )
+        self._pending, self._has_warned_of_eager_code = _PendingStep(), False
 
     # What a subclass implements.
 
@@ -91,7 +91,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """Takes note of the loss and scales it by `loss_scale_factor`, if given.
 
-        `fit` calls it. A training loop of your own must call it inside the tape.
+        `fit` calls it. A training loop of your own calls it inside the tape; without,
+        the optimizer looks for the loss in the traced step (`traced_loss.py`).
 
         Args:
             loss: Scalar tensor.
@@ -171,17 +172,20 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         If the loss or a gradient is not finite, it counts the step and does no more.
         An example is that of `scale_loss`.
 
+        In eager code, where it cannot be seen how the gradients were computed, the step
+        is taken without probes, and a warning says so once.
+
         Args:
-            grads: List of gradients, symbolic tensors of the function being traced.
+            grads: List of gradients, as a rule tensors of the function being traced.
             trainable_variables: List of weights; may be left out once built.
 
         Raises:
-            ValueError: if `scale_loss` was not called with the loss of this step, if
-                the gradients are not part of a traced function or not as many as the
-                weights, or under `MirroredStrategy` or `MultiWorkerMirroredStrategy`
-                with `gradient_accumulation_steps` or `ema_overwrite_frequency`.
+            ValueError: if there are not as many gradients as weights or one has not
+                its weight's shape, if the loss is neither given nor found, if the
+                gradients cannot be taken again (`refusals.py`), or under
+                `MirroredStrategy` or `MultiWorkerMirroredStrategy` with
+                `gradient_accumulation_steps` or `ema_overwrite_frequency`.
         """
-        grads = [None if g is None else tf.convert_to_tensor(g) for g in grads]
         try:
             refuse_meeting_in_own_branch(
                 gradient_accumulation_steps=self.gradient_accumulation_steps,
@@ -190,13 +194,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
             if trainable_variables is None:
                 trainable_variables = self._trainable_variables
             variables = list(trainable_variables)
-            refuse_incomplete(
-                type(self).__name__,
-                grads,
-                variables,
-                self._pending.loss,
-                can_repeat=bool(self._pending.loss_fn) or not tf.executing_eagerly(),
-            )
+            grads = dense_gradients(grads, variables)
             self._apply_if_finite(grads, variables)
         finally:
             self._pending.loss = self._pending.loss_fn = None
@@ -207,15 +205,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         Raises:
             ValueError: if a weight is stored in less than 32 bits.
         """
-        for variable in variables:
-            if variable.dtype not in ("float32", "float64", tf.float32, tf.float64):
-                raise ValueError(
-                    f"{type(self).__name__} must train weights of dtype float32 or "
-                    "float64, for smaller ones lose the shift of a probe to "
-                    f"rounding. Received: `{variable.name}` of dtype "
-                    f"{variable.dtype}. For speed use the policy 'mixed_bfloat16', "
-                    "which computes in 16 bits and keeps the weights in 32."
-                )
+        check_precision(type(self).__name__, variables)
         super().build(variables)
 
     # How Keras's own steps are filled in.
@@ -224,28 +214,47 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         # Keras's own `apply` is called in a branch, so that all it does is skipped, and
         # the gradients out here are still those of the minibatch, which a probe needs.
         if not self.built:  # a branch cannot create variables
-            with tf.init_scope(), tf.variable_creator_scope(_outside_functions):
+            with outside_functions():
                 self.build(trainable_variables)
         self._check_variables_are_known(trainable_variables)
         grads, trainable_variables = self._filter_empty_gradients(
             grads, trainable_variables
         )
         variables = [native_variable(v) for v in trainable_variables]
-        loss, loss_fn = self._pending.loss, self._pending.loss_fn
-        gradients_at = (
-            self._closure_gradients(loss_fn, trainable_variables)
-            if loss_fn is not None
-            else GradientReplay(grads, loss, variables)
-        )
+        loss, gradients_at = self._measurable(grads, variables)
         minibatch = Minibatch(
             grads, loss, gradients_at, variables, self.loss_scale_factor
         )
         finite = is_finite_step(minibatch.loss, minibatch.packed)
-        self._probe_if_due(minibatch, variables, finite)
+        if gradients_at is not None:
+            self._probe_if_due(minibatch, variables, finite)
         self.take_or_skip(
             finite,
             functools.partial(super().apply, minibatch.gradients, trainable_variables),
         )
+
+    def _measurable(
+        self, grads: list[tf.Tensor], variables: list[tf.Variable]
+    ) -> tuple[tf.Tensor, GradientsAt | None]:
+        """The loss, as far as it is known, and how to take the gradients again."""
+        loss, loss_fn = self._pending.loss, self._pending.loss_fn
+        if loss_fn is not None:
+            return loss, self._closure_gradients(loss_fn, variables)
+        if tf.executing_eagerly():
+            self._warn_of_eager_code()
+            return (tf.zeros(()) if loss is None else scalar_loss(loss)), None
+        if loss is None or not is_around(loss):  # left over from another function
+            loss = find_loss(grads, variables)
+        if loss is None:
+            refusals.refuse_unknown_loss(type(self).__name__)
+        loss = scalar_loss(loss)
+        return loss, GradientReplay(grads, loss, variables)
+
+    def _warn_of_eager_code(self) -> None:
+        if not self._has_warned_of_eager_code:
+            has_other_steps = self.is_probe_step() is not True
+            refusals.warn_of_eager_code(type(self).__name__, has_other_steps)
+            self._has_warned_of_eager_code = True
 
     def _closure_gradients(self, loss_fn, variables) -> ClosureGradients:
         # Scaled as those of a traced step, which `apply` is going to divide.
@@ -289,12 +298,3 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""
-
-
-def _outside_functions(next_creator: Callable, **kwargs) -> tf.Variable:
-    """Creates a variable as if no function was being traced.
-
-    A function that creates variables is traced twice, and if it fails the first time,
-    TensorFlow silently runs nothing in its place from then on.
-    """
-    return next_creator(**kwargs | {"experimental_enable_variable_lifting": False})

@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import pytest
 import tensorflow as tf
 
 from tests.contract.problems import dense
@@ -11,7 +12,9 @@ from tests.contract.training import (
     COMPARED,
     FURTHER,
     LEARNED,
+    assert_finite,
     assert_whole,
+    fit,
     holds,
     loop,
     loss_of,
@@ -19,7 +22,7 @@ from tests.contract.training import (
     minimize,
     minimize_step,
 )
-from tests.networks import CLASSES
+from tests.networks import CLASSES, relative_error
 from tests.replicas import mirrored_strategy
 
 
@@ -49,6 +52,43 @@ def steps_per_execution(make):
 def mixed_bfloat16(make):
     keras.config.set_dtype_policy("mixed_bfloat16")
     holds(make, tolerance=0.2)
+
+
+def as_in_float32(make, compiled):
+    """Measures and steps as in float32, to what 16 bits tell, and goes on learning."""
+    problem = dense()
+    keras.config.set_dtype_policy("float32")
+    plain = problem.compiled(make())
+    start = [v.numpy() for v in plain.trainable_variables]
+    keras.config.set_dtype_policy("mixed_float16")
+    model = compiled(problem)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    optimizer, before = model.optimizer.inner_optimizer, mean_loss(model, problem)
+    fit(plain, problem.batches(), COMPARED)
+    fit(model, problem.batches(), COMPARED)
+    assert optimizer.diagnostics["probes"] == plain.optimizer.diagnostics["probes"]
+    error = relative_error(
+        model.trainable_variables, plain.trainable_variables, origin=start
+    )
+    assert error < 0.05
+    measured, expected = (o.diagnostics for o in (optimizer, plain.optimizer))
+    for name in ("mean_curvature", "loss_trend"):
+        assert measured[name] == pytest.approx(expected[name], rel=0.05, abs=0.01)
+    fit(model, problem.batches(), FURTHER)
+    assert mean_loss(model, problem) < LEARNED * before
+    assert_whole(model)
+
+
+@holds_in("policy `mixed_float16`, set before the optimizer is made")
+def mixed_float16(make):
+    as_in_float32(make, lambda problem: problem.compiled(make()))
+
+
+@holds_in("policy `mixed_float16`, set later (`LossScaleOptimizer`)")
+def loss_scaling(make):
+    keras.config.set_dtype_policy("float32")
+    optimizer = make()
+    as_in_float32(make, lambda problem: problem.compiled(optimizer))
 
 
 @holds_in("policy `float64`")
@@ -91,6 +131,51 @@ def own_train_step(make):
 @holds_in("own loop in a `tf.function`")
 def own_loop(make):
     holds(make, train=loop(tf.function(step_of_the_user)))
+
+
+@holds_in("own loop that does not call `optimizer.scale_loss`")
+def loop_without_loss(make):
+    def step(model, batch):
+        with tf.GradientTape() as tape:
+            loss = loss_of(model, batch)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply_gradients(
+            zip(gradients, model.trainable_variables, strict=True)
+        )
+
+    holds(make, train=loop(tf.function(step)))
+
+
+@holds_in("eager gradients (`run_eagerly=True`): without probes", but_in=("SALO",))
+def run_eagerly(make):
+    """Also in a loop without `tf.function`, and where TensorFlow runs none."""
+    ways = (fit, loop(step_of_the_user))
+    errors = [without_probes(make, train, run_eagerly=True) for train in ways]
+    tf.config.run_functions_eagerly(True)
+    try:
+        other = without_probes(make, fit)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert (other is None) == (errors[0] is None)
+    return errors[0]
+
+
+def without_probes(make, train, **compiled):
+    """Learns after one warning; or the error of an optimizer that needs probes."""
+    problem = dense()
+    model = problem.compiled(make(), **compiled)
+    before = mean_loss(model, problem)
+    if model.optimizer.is_probe_step() is True:
+        with pytest.raises(ValueError, match=r"eager code.*minimize") as caught:
+            train(model, problem.batches(), 1)
+        return str(caught.value)
+    with pytest.warns(UserWarning, match="without probes") as warned:
+        train(model, problem.batches(), COMPARED + FURTHER)
+    assert sum("without probes" in str(w.message) for w in warned) == 1
+    assert model.optimizer.diagnostics["probes"] == 0
+    assert mean_loss(model, problem) < LEARNED * before
+    assert_finite(model)
+    return None
 
 
 @holds_in("`optimizer.minimize` in a `tf.function`")

@@ -9,9 +9,8 @@ import tensorflow as tf
 from keras import layers
 
 from tests.contract import problems
-from tests.contract.execution import step_of_the_user
 from tests.contract.registry import refused_in
-from tests.contract.training import fit, loop
+from tests.contract.training import fit, loop, loss_of
 from tests.replicas import mirrored_strategy
 
 
@@ -43,62 +42,53 @@ def refuses(make_model, remedy, *ways, tries=2):
     return texts[0]
 
 
-@refused_in("policy `mixed_float16`, set before the optimizer is made")
-def mixed_float16(make):
-    keras.config.set_dtype_policy("mixed_float16")
-    with pytest.raises(ValueError, match="mixed_bfloat16") as caught:
-        make()
-    return str(caught.value)
+@refused_in("own loop whose loss is not seen, and that does not call `scale_loss`")
+def hidden_loss(make):
+    """Which of two numbers the gradients are of cannot be told from the outside."""
 
-
-@refused_in("policy `mixed_float16`, set later (`LossScaleOptimizer`)")
-def loss_scaling(make):
-    optimizers = [make() for _ in range(3)]
-    keras.config.set_dtype_policy("mixed_float16")
-
-    def make_model():
-        model = problems.dense().compiled(optimizers.pop())
-        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-        return model
-
-    own_loop = loop(tf.function(step_of_the_user, autograph=False))
-    # Once each: variables that Keras creates on the way have TensorFlow skip the step
-    # when it is tried again.
-    return refuses(
-        make_model, "use 'mixed_bfloat16'", fit, on_batches, own_loop, tries=1
-    )
-
-
-@refused_in("eager gradients (`run_eagerly=True`)")
-def run_eagerly(make):
-    """Also in a loop without `tf.function`, and where TensorFlow runs none."""
-    remedy = "Train without `run_eagerly`"
-    text = refuses(
-        lambda: problems.dense().compiled(make(), run_eagerly=True),
-        remedy,
-        *(fit, on_batches, loop(step_of_the_user)),
-    )
-    tf.config.run_functions_eagerly(True)
-    try:
-        model = problems.dense().compiled(make())
-        assert refuses(lambda: model, remedy, fit, on_batches) == text
-    finally:
-        tf.config.run_functions_eagerly(False)
-    return text
-
-
-@refused_in("own loop that does not call `optimizer.scale_loss`")
-def loop_without_loss(make):
     def step(model, batch):
         x, y = batch
         with tf.GradientTape() as tape:
-            loss = model.compute_loss(x, y, model(x))
+            outputs = model(x)
+            loss = model.compute_loss(x, y, outputs)
+            model.losses_so_far.assign_add(2.0 * loss)
         gradients = tape.gradient(loss, model.trainable_variables)
         model.optimizer.apply(gradients, model.trainable_variables)
 
+    def make_model():
+        model = problems.dense().compiled(make())
+        model.losses_so_far = tf.Variable(0.0)
+        return model
+
     return refuses(
-        lambda: problems.dense().compiled(make()),
-        "call `loss = optimizer.scale_loss(loss)` inside the tape",
+        make_model,
+        "Call `loss = optimizer.scale_loss(loss)` inside the tape",
+        loop(tf.function(step, autograph=False)),
+    )
+
+
+@refused_in("gradients summed over minibatches by hand")
+def summed_by_hand(make):
+    def step(model, batch):
+        with tf.GradientTape() as tape:
+            loss = model.optimizer.scale_loss(loss_of(model, batch))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        for total, gradient in zip(model.sums, gradients, strict=True):
+            total.assign_add(gradient)
+        sums = [total.read_value() for total in model.sums]
+        model.optimizer.apply(sums, model.trainable_variables)
+
+    def make_model():
+        model = problems.dense().compiled(make())
+        model.sums = [
+            tf.Variable(tf.zeros(v.shape), trainable=False)
+            for v in model.trainable_variables
+        ]
+        return model
+
+    return refuses(
+        make_model,
+        "gradient_accumulation_steps",
         loop(tf.function(step, autograph=False)),
     )
 
@@ -148,14 +138,14 @@ def synchronized_batch_norm(make):
 
 
 class Noisy(layers.Layer):
-    """Draws noise in a `tf.function` of its own."""
+    """Draws noise, from no state that can be put back, in a `tf.function`."""
 
     @tf.function
     def call(self, x):
         return x * tf.random.normal(tf.shape(x))
 
 
-@refused_in("layer in a `tf.function` of its own that draws noise")
+@refused_in("layer in a `tf.function` of its own that draws noise without a seed")
 def layer_in_function(make):
     def build():
         hidden = layers.Dense(4)
@@ -163,6 +153,6 @@ def layer_in_function(make):
 
     return refuses(
         lambda: problems.Problem(build, ()).compiled(make()),
-        "remove the decorator",
+        "Draw it with `keras.random`",
         *(fit, on_batches),
     )

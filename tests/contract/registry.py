@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from tests.contract.modes import Make
+from tests.contract.modes import MODES, Make
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,25 +14,28 @@ class Situation:
         title: As it is printed.
         check: Checks the cell of the mode whose optimizer it is given; the text of the
             error where the cell is refused.
-        refused: Whether it is.
+        refused: The modes in which it is.
     """
 
     title: str
     check: Callable[[Make], str | None]
-    refused: bool
+    refused: frozenset[str]
 
 
 REGISTERED: dict[str, Situation] = {}
 
 
-def holds_in(title: str) -> Callable:
-    """Registers a function that checks that everything holds."""
-    return _register(title, refused=False)
+def holds_in(title: str, but_in: tuple[str, ...] = ()) -> Callable:
+    """Registers a function that checks that everything holds.
+
+    In the modes of `but_in` it checks that an error is raised, and gives its text.
+    """
+    return _register(title, frozenset(but_in))
 
 
 def refused_in(title: str) -> Callable:
     """Registers a function that checks that an error is raised, and gives its text."""
-    return _register(title, refused=True)
+    return _register(title, frozenset(MODES))
 
 
 def _register(title, refused):

@@ -1,0 +1,71 @@
+"""Gradients that a training loop sums over several minibatches by itself."""
+
+import tensorflow as tf
+
+from keras_fuzzyhess import effects
+from keras_fuzzyhess.graph_path import Path, outside, root
+
+_SUMS = frozenset(
+    {"Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Identity", "Cast", "Reshape"}
+)
+
+
+def is_summed(gradient: tf.Tensor, path: Path) -> bool:
+    """Whether a gradient has a term that a variable keeps from step to step.
+
+    Such a variable is read by the gradient's last operations, sums and multiples, and
+    the same step writes into it what depends on the weights.
+
+    Args:
+        gradient: Symbolic tensor.
+        path: That of all gradients.
+
+    Example:
+
+    >>> from keras_fuzzyhess.graph_path import find_path
+    >>> w, total = tf.Variable([2.0]), tf.Variable([0.0])
+    >>> @tf.function
+    ... def step():
+    ...     gradient = 2 * w
+    ...     total.assign_add(gradient)
+    ...     path = find_path([gradient], [], [w])
+    ...     print(is_summed(gradient, path), is_summed(total / 2.0, path))
+    >>> step()
+    False True
+    """
+    kept = _kept_terms(gradient, path)
+    return bool(kept) and not kept.isdisjoint(_written_from_weights(path))
+
+
+def _kept_terms(gradient: tf.Tensor, path: Path) -> set:
+    weights = {weight.ref() for weight in path.weights}
+    terms, stack = set(), [gradient]
+    while stack:
+        tensor = stack.pop()
+        outer = outside(tensor)
+        if outer is not None:
+            stack.append(outer)
+        elif tensor.op.type == "ReadVariableOp":
+            terms.add(root(tensor.op.inputs[0]).ref())
+        elif tensor.op.type in _SUMS:
+            stack += list(tensor.op.inputs)
+    return terms - weights
+
+
+def _written_from_weights(path: Path) -> set:
+    reached = {weight.ref() for weight in path.weights}
+    written = set()
+    for graph in path.graphs:
+        for op in graph.get_operations():
+            if op.type == "Placeholder":
+                if root(op.outputs[0]).ref() in reached or (
+                    (outer := outside(op.outputs[0])) is not None
+                    and outer.ref() in reached
+                ):
+                    reached.add(op.outputs[0].ref())
+            elif any(tensor.ref() in reached for tensor in op.inputs):
+                reached.update(tensor.ref() for tensor in op.outputs)
+                written |= {
+                    root(op.inputs[i]).ref() for i in effects.changed_inputs(op)
+                }
+    return written
