@@ -4,7 +4,10 @@ Bounds keep what a step computes within float32; none of them is near a value th
 sense.
 """
 
+import difflib
+import inspect
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,34 +31,44 @@ def check_argument(name: str, value: Any, rule: str, holds: bool) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether the value is a Python number (a bool is none).
+    """Whether the value is a real number, of Python or NumPy (a bool is none).
 
     Example:
 
     >>> is_number(0.5), is_number(True), is_number("0.5")
     (True, False, False)
     """
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def check_momentum(name: str, value: Any) -> None:
-    """Raises a `ValueError` unless the value is a number in [0, 0.999999].
+def check_momentum(name: str, value: Any) -> float:
+    """The value, if it is a number in [0, 0.999999].
+
+    Raises:
+        ValueError: if it is not.
 
     Example:
 
     >>> check_momentum("beta_1", 0.9)
+    0.9
     """
     holds = is_number(value) and 0 <= value <= 0.999999
     check_argument(name, value, "in [0, 1), and at most 0.999999", holds)
+    return float(value)
 
 
 def check_between(
     name: str, value: Any, low: float, high: float, otherwise: str = ""
-) -> None:
-    """Raises a `ValueError` unless the value is a number in [low, high].
+) -> float:
+    """The value, if it is a number in [low, high].
+
+    Raises:
+        ValueError: if it is not.
 
     Example:
 
+    >>> check_between("clipnorm", 1, 1e-12, 1e12, " or None")
+    1.0
     >>> check_between("clipnorm", -1.0, 1e-12, 1e12, " or None")
     Traceback (most recent call last):
         ...
@@ -63,21 +76,29 @@ def check_between(
     """
     holds = is_number(value) and low <= value <= high
     check_argument(name, value, f"in [{low:g}, {high:g}]{otherwise}", holds)
+    return float(value)
 
 
-def check_integer(name: str, value: Any, least: int, otherwise: str = "") -> None:
-    """Raises a `ValueError` unless the value is an integer in [least, 2**31 - 1].
+def check_integer(name: str, value: Any, least: int, otherwise: str = "") -> int:
+    """The value, if it is an integer in [least, 2**31 - 1].
+
+    Raises:
+        ValueError: if it is not.
 
     Example:
 
+    >>> check_integer("total_steps", 100, 1, " or None")
+    100
     >>> check_integer("total_steps", 0, 1, " or None")
     Traceback (most recent call last):
         ...
     ValueError: `total_steps` must be an integer of at least 1 or None. Received: ...
     """
-    holds = type(value) is int and value >= least
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    holds = is_integer and value >= least
     check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)
     check_argument(name, value, "at most 2147483647", value <= LARGEST_INTEGER)
+    return int(value)
 
 
 def check_elements(optimizer: str, variables: Sequence[Any]) -> None:
@@ -142,21 +163,97 @@ def checked_keras_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if value is not None}
     checked = dict(arguments)
     for name in _LOWEST.keys() & given.keys():
-        check_between(name, given[name], _LOWEST[name], 1e12, " or None")
-        checked[name] = float(given[name])
+        checked[name] = check_between(
+            name, given[name], _LOWEST[name], 1e12, " or None"
+        )
     for name in _LEAST.keys() & given.keys():
-        check_integer(name, given[name], _LEAST[name], " or None")
+        checked[name] = check_integer(name, given[name], _LEAST[name], " or None")
     if "learning_rate" in given and not callable(given["learning_rate"]):
-        # Keras itself wants a float.
-        check_between("learning_rate", given["learning_rate"], 0, 1e6)
+        checked["learning_rate"] = check_between(
+            "learning_rate", given["learning_rate"], 0, 1e6
+        )
     if "ema_momentum" in arguments:
-        check_momentum("ema_momentum", arguments["ema_momentum"])
+        checked["ema_momentum"] = check_momentum(
+            "ema_momentum", arguments["ema_momentum"]
+        )
     for name, kind in (("use_ema", bool), ("name", str)):
         if name in given:
             is_kind = isinstance(given[name], kind)
             check_argument(name, given[name], f"a {kind.__name__}", is_kind)
     return checked
 
+
+def refuse_unknown(optimizer: type, arguments: dict[str, Any]) -> None:
+    """Refuses arguments that there are not, and names those that may be meant.
+
+    Keras names none, and takes `decay` without a use for it.
+
+    Args:
+        optimizer: The class, each of whose constructors gives the next what it does
+            not know.
+        arguments: Dict of what was given by name.
+
+    Raises:
+        ValueError: if none of them has one of these.
+
+    Example:
+
+    >>> import keras
+    >>> refuse_unknown(keras.optimizers.Adam, {"lr": 0.1})
+    Traceback (most recent call last):
+        ...
+    ValueError: `Adam` must be given arguments that it has. ... Use `learning_rate`.
+    """
+    known = _argument_names(optimizer)
+    for name, value in arguments.items():
+        if name not in known:
+            meant = [n for n in _MEANT.get(name, ()) if n in known]
+            meant = meant or difflib.get_close_matches(name, known, n=1)
+            remedy = "Use " + " and ".join(f"`{n}`" for n in meant)
+            if name == "decay":
+                remedy += ", or a schedule as `learning_rate`"
+            if not meant:
+                remedy = f"It has {', '.join(known)}"
+            raise ValueError(
+                f"`{optimizer.__name__}` must be given arguments that it has. "
+                f"Received: {name}={value!r}. {_NOT_NEEDED.get(name, '')}{remedy}."
+            )
+
+
+def _argument_names(optimizer: type) -> list[str]:
+    parameters = [
+        parameter
+        for base in optimizer.__mro__
+        if base is not object and "__init__" in vars(base)
+        for parameter in inspect.signature(vars(base)["__init__"]).parameters.values()
+    ]
+    names = (p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+    return [name for name in dict.fromkeys(names) if name != "self"]
+
+
+_MEANT = {
+    "lr": ["learning_rate"],
+    "eta": ["learning_rate"],
+    "decay": ["weight_decay"],
+    "wd": ["weight_decay"],
+    "l2": ["weight_decay"],
+    "betas": ["beta_1", "beta_2"],
+    "beta": ["beta_1"],
+    "momentum": ["beta_1"],
+    "rho": ["beta_2"],
+    "eps": ["epsilon"],
+    "ema": ["use_ema"],
+    "accumulation_steps": ["gradient_accumulation_steps"],
+    "clip": ["clipnorm", "clipvalue"],
+    "max_grad_norm": ["global_clipnorm"],
+    "loss_scale": ["loss_scale_factor"],
+}
+"""What arguments of other optimizers, here and elsewhere, are called here."""
+
+_NOT_NEEDED = dict.fromkeys(
+    ("epsilon", "eps"), "It needs none, and `FuzzyHess.salo` has one. "
+)
+"""Why there is no such argument."""
 
 _LOWEST = {
     "weight_decay": 0.0,

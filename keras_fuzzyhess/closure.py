@@ -11,16 +11,44 @@ import tensorflow as tf
 
 
 class _RecordingScope(keras.StatelessScope):
-    """Keeps what is assigned to Keras variables, without assigning it."""
+    """Keeps what is assigned to Keras variables, without assigning it.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Except to the weights in training: what a layer assigns to these (as
+    `SpectralNormalization` does) is where the step begins, so it is done at once.
+
+    Args:
+        weights: List of TensorFlow's variables of the weights.
+    """
+
+    def __init__(self, weights: Sequence[tf.Variable]) -> None:
+        super().__init__(collect_losses=True)  # else `add_loss` is lost
+        self._weights = {id(weight) for weight in weights}
         self.updates: dict = {}
 
     def add_update(self, update) -> None:
         variable, value = update
+        if tf.is_symbolic_tensor(value):
+            raise ValueError(
+                "`loss_fn` must not assign Keras variables inside a `tf.function` when "
+                "`minimize` is called in eager code, for it must call `loss_fn` again "
+                "and change them once. Received: a `tf.function` that assigns "
+                f"`{variable.path}`. Call the model in it without `tf.function`, or "
+                "decorate the whole training step, in which `minimize` is called."
+            )
+        if id(variable._value) in self._weights:
+            variable._value.assign(value)
+            return
         self.updates[id(variable)] = (variable, value)
         super().add_update(update)
+
+    def get_current_value(self, variable):
+        """What was assigned in this scope, else what the variable has.
+
+        Regularizers ask for it, and take no `None`.
+        """
+        value = super().get_current_value(variable)
+        # Not `variable.value`, which asks here; None while it is not initialized.
+        return variable._value if value is None else value
 
 
 class ClosureGradients:
@@ -84,7 +112,7 @@ class ClosureGradients:
             variable.assign(value)
 
     def _evaluate(self):
-        with _RecordingScope() as scope, tf.GradientTape() as tape:
+        with _RecordingScope(self._variables) as scope, tf.GradientTape() as tape:
             loss = self._loss_fn()
         gradients = [
             None if g is None else self._scale * tf.convert_to_tensor(g)

@@ -41,15 +41,18 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         **kwargs: The other arguments of `keras.optimizers.Optimizer`.
     """
 
+    first_step_length = 0.0  # in `diagnostics` before the first step
+
     def __init__(
         self, learning_rate, beta_1, probe_radius, total_steps, rule_base, **kwargs
     ) -> None:
         kwargs |= {"learning_rate": learning_rate}
+        arguments.refuse_unknown(type(self), kwargs)
         super().__init__(**arguments.checked_keras_arguments(kwargs))
-        arguments.check_momentum("beta_1", beta_1)
-        arguments.check_between("probe_radius", probe_radius, 1e-8, 1e3)
-        self.beta_1 = beta_1
-        self.probe_radius = probe_radius
+        self.beta_1 = arguments.check_momentum("beta_1", beta_1)
+        self.probe_radius = arguments.check_between(
+            "probe_radius", probe_radius, 1e-8, 1e3
+        )
         self.total_steps = total_steps
         self.rule_base = resolve_rule_base(rule_base)
         self._surface = control_surface(self.rule_base)
@@ -64,6 +67,8 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
             return
         arguments.check_elements(type(self).__name__, variables)
         super().build(variables)
+        variables = self.stepped(variables)
+        self._places = {self._var_key(v): i for i, v in enumerate(variables)}
         self._momentum = PackedState(variables, self.add_variable, "momentum")
         self._curvature = self.curvature_state(variables)
         self._gain = self.add_scalar("gain", 1.0)
@@ -109,7 +114,9 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
     @total_steps.setter
     def total_steps(self, total_steps: int | None) -> None:
         if total_steps is not None:
-            arguments.check_integer("total_steps", total_steps, 1, " or None")
+            total_steps = arguments.check_integer(
+                "total_steps", total_steps, 1, " or None"
+            )
         self._total_steps = total_steps
         if self.built:
             self._horizon.assign(total_steps or 0)
@@ -202,7 +209,7 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         return self.curvature_scale(self._curvature.read(self._indices(variables)))
 
     def _indices(self, variables: Sequence[tf.Variable]) -> list[int]:
-        return [self._get_variable_index(v) for v in variables]
+        return [self._places[self._var_key(v)] for v in variables]
 
     # Show and save.
 
@@ -223,23 +230,17 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
         - `skipped_in_a_row`: those of them since the last step that was taken.
         - `dropped_probes`: probes so far that measured nothing finite.
 
-        Raises:
-            ValueError: before the optimizer is built.
+        Before the optimizer is built, they are those from before the first step.
 
         Example:
 
         >>> from keras_fuzzyhess import FuzzyHess
         >>> optimizer = FuzzyHess()
-        >>> optimizer.build([keras.Variable([1.0, 2.0])])
         >>> optimizer.diagnostics["gain"], optimizer.diagnostics["probes"]
         (1.0, 0)
         """
         if not self.built:
-            raise ValueError(
-                "`diagnostics` must be read from a built optimizer. Received: one "
-                "that has not seen any weights. Train a step, or call "
-                "`optimizer.build(model.trainable_variables)`."
-            )
+            return _AT_START | {"step_length": self.first_step_length}
         signals = {
             "step_length": self.step_length(),
             "gain": self._gain.value,
@@ -268,6 +269,30 @@ class FuzzyControlledOptimizer(SavedStateOptimizer, SecondGradientOptimizer):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The optimizer that `get_config` described."""
-        rule_base = restore_rule_base(config["rule_base"])
-        return super().from_config(config | {"rule_base": rule_base}, custom_objects)
+        """The optimizer that `get_config` described, or with defaults for what lacks.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> float(FuzzyHess.from_config({"learning_rate": 0.5}).learning_rate)
+        0.5
+        """
+        config = dict(config)  # Keras writes into it
+        if config.get("rule_base") is not None:
+            config["rule_base"] = restore_rule_base(config["rule_base"])
+        return super().from_config(config, custom_objects)
+
+
+_AT_START = {
+    "step_length": 0.0,
+    "gain": 1.0,
+    "beta_3": 0.0,
+    "loss_trend": 0.0,
+    "progress": 0.0,
+    "mean_curvature": 0.0,
+    "probes": 0,
+    "skipped_steps": 0,
+    "skipped_in_a_row": 0,
+    "dropped_probes": 0,
+}
+"""The diagnostics before the first step."""

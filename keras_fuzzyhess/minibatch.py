@@ -1,5 +1,6 @@
 """One minibatch as a step sees it: its gradient, and one at shifted weights."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,13 @@ from keras_fuzzyhess.replicas import several_replicas, sum_in_one
 
 GradientsAt = Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]
 """Maps shifts of the weights to the gradients and the loss at the shifted weights."""
+
+
+class PendingStep(threading.local):
+    """What an optimizer learns of a step before `apply`; replicas are threads."""
+
+    loss: tf.Tensor | None = None
+    loss_fn: Callable[[], tf.Tensor] | None = None
 
 
 class Probe(NamedTuple):

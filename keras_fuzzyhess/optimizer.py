@@ -154,14 +154,13 @@ class FuzzyHess(WeightAveragingOptimizer):
             name=name,
             **kwargs,
         )
-        check_momentum("beta_2", beta_2)
-        check_between("curvature_power", curvature_power, 0, 1)
-        check_integer("probe_interval", probe_interval, 2, ", for two kinds take turns")
+        self.beta_2 = check_momentum("beta_2", beta_2)
+        self.curvature_power = check_between("curvature_power", curvature_power, 0, 1)
+        self.probe_interval = check_integer(
+            "probe_interval", probe_interval, 2, ", for two kinds take turns"
+        )
         if seed is not None:
-            check_integer("seed", seed, 0, " or None")
-        self.beta_2 = beta_2
-        self.curvature_power = curvature_power
-        self.probe_interval = probe_interval
+            seed = check_integer("seed", seed, 0, " or None")
         self.seed = seed
 
     @classmethod
@@ -180,7 +179,9 @@ class FuzzyHess(WeightAveragingOptimizer):
         if self.built:
             return
         super().build(variables)
-        self._velocity = MeanSquares(variables, self.add_variable, "velocity")
+        self._velocity = MeanSquares(
+            self.stepped(variables), self.add_variable, "velocity"
+        )
         self._step_length = StepLength(self.add_scalar)
         self._seed_generator = keras.random.SeedGenerator(self.seed)
         self._track_variable(self._seed_generator.state)

@@ -236,22 +236,29 @@ def eager_code(optimizer: str) -> str:
     )
 
 
-def warn_of_eager_code(optimizer: str, has_steps_without_probes: bool) -> None:
-    """Tells what a training in eager code lacks; refuses if that is everything.
+class EagerCodeWarning:
+    """Tells once what a training in eager code lacks; refuses if that is everything."""
 
-    Args:
-        optimizer: String, the name of its class.
-        has_steps_without_probes: Bool, whether it can take a step without a second
-            gradient.
+    def __init__(self) -> None:
+        self._is_due = True
 
-    Raises:
-        ValueError: if it cannot.
-    """
-    if not has_steps_without_probes:
-        raise ValueError(f"{eager_code(optimizer)} It takes one in every step.")
-    warnings.warn(
-        f"{eager_code(optimizer)} Until then it trains without probes: nothing "
-        "measures the curvature, and nothing shortens or lengthens the steps but "
-        "`learning_rate`.",
-        stacklevel=2,
-    )
+    def __call__(self, optimizer: str, has_other_steps: bool) -> None:
+        """Warns at the first call.
+
+        Args:
+            optimizer: String, the name of its class.
+            has_other_steps: Bool, whether it can take a step without a second gradient.
+
+        Raises:
+            ValueError: if it cannot.
+        """
+        if not has_other_steps:
+            raise ValueError(f"{eager_code(optimizer)} It takes one in every step.")
+        if self._is_due:
+            warnings.warn(
+                f"{eager_code(optimizer)} Until then it trains without probes: nothing "
+                "measures the curvature, and nothing shortens or lengthens the steps "
+                "but `learning_rate`.",
+                stacklevel=2,
+            )
+        self._is_due = False

@@ -64,6 +64,8 @@ class SALO(FuzzyControlledOptimizer):
     True
     """
 
+    first_step_length = 1.0
+
     def __init__(
         self,
         learning_rate=0.3,
@@ -84,8 +86,7 @@ class SALO(FuzzyControlledOptimizer):
             name=name,
             **kwargs,
         )
-        check_between("epsilon", epsilon, 1e-8, 1e8)
-        self.epsilon = epsilon
+        self.epsilon = check_between("epsilon", epsilon, 1e-8, 1e8)
 
     def build(self, variables) -> None:
         """Creates the optimizer's variables, two numbers for each weight."""

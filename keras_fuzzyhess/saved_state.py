@@ -2,10 +2,13 @@
 
 Keras's optimizers skip a state that does not fit with no more than a warning, and go on
 without it; a bit that has flipped on the way they do not see. Here each state carries
-the version of its layout and a checksum, and one that cannot be continued from is
-refused before any variable is assigned.
+the name of its optimizer, the version of its layout and a checksum, and one that cannot
+be continued from is refused before any variable is assigned. A file without a state, or
+with that of another optimizer, holds nothing to continue from: the optimizer starts
+anew, with a warning.
 """
 
+import warnings
 import zlib
 from collections.abc import Mapping, MutableMapping, Sequence
 
@@ -13,10 +16,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-LAYOUT_VERSION = 5
+LAYOUT_VERSION = 6
 """Version of which variables there are and in which order. Raised when that changes."""
 
-VERSION_KEY, CHECKSUM_KEY = "layout_version", "checksum"
+VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY = "layout_version", "checksum", "optimizer"
+
+KEPT = {"learning_rate", "total_steps", "seed_generator_state"}
+"""Names of variables that an optimizer which starts anew keeps: arguments, and random
+numbers, which need not come again."""
+
+FIRST_VALUES = {"gain": 1.0}
+"""Of the other variables those that do not start at zero."""
 
 REMEDY = (
     "To go on without the state, load the weights alone, by "
@@ -27,57 +37,68 @@ REMEDY = (
 
 
 def write_state(
-    store: MutableMapping[str, np.ndarray], values: Sequence[np.ndarray]
+    store: MutableMapping[str, np.ndarray], values: Sequence[np.ndarray], optimizer: str
 ) -> None:
-    """Writes the values of an optimizer's variables, with version and checksum.
+    """Writes the values of an optimizer's variables, and what tells them apart.
 
     Args:
         store: What Keras gives to `save_own_variables`; a dict will do.
         values: List of arrays, in the order of the variables.
+        optimizer: String, the name of its class.
 
     Example:
 
     >>> store = {}
-    >>> write_state(store, [np.float32([1.0, 2.0])])
-    >>> sorted(store), read_state(store)
-    (['0', 'checksum', 'layout_version'], [array([1., 2.], dtype=float32)])
+    >>> write_state(store, [np.float32([1.0, 2.0])], "FuzzyHess")
+    >>> sorted(store)
+    ['0', 'checksum', 'layout_version', 'optimizer']
+    >>> read_state(store, "FuzzyHess"), read_state(store, "SALO")
+    ([array([1., 2.], dtype=float32)], None)
     """
+    # As numbers, for not every kind of file that Keras writes takes strings.
+    name = np.frombuffer(optimizer.encode(), np.uint8)
     for i, value in enumerate(values):
         store[str(i)] = value
     store[VERSION_KEY] = np.array(LAYOUT_VERSION)
-    store[CHECKSUM_KEY] = np.array(checksum(values), np.uint32)
+    store[OPTIMIZER_KEY] = name
+    store[CHECKSUM_KEY] = np.array(checksum([*values, name]), np.uint32)
 
 
-def read_state(store: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def read_state(
+    store: Mapping[str, np.ndarray], optimizer: str
+) -> list[np.ndarray] | None:
     """The values that `write_state` wrote.
 
     Args:
         store: What Keras gives to `load_own_variables`.
+        optimizer: String, the name of the optimizer's class.
 
     Returns:
-        List of arrays.
+        List of arrays, empty if the state is from before an optimizer's first step;
+        None if there is no state, or that of an optimizer of another class.
 
     Raises:
-        ValueError: if the state has another version of the layout or none, is not what
-            was written, or has values that are not finite, from which no training
+        ValueError: if the state has another version of the layout, is not what was
+            written, or has values that are not finite, from which no training
             recovers: all of them are in moving averages.
 
     Example:
 
     >>> store = {}
-    >>> write_state(store, [np.float32([1.0, 2.0])])
+    >>> write_state(store, [np.float32([1.0, 2.0])], "FuzzyHess")
     >>> store["0"] = np.float32([1.0, 3.0])
-    >>> read_state(store)
+    >>> read_state(store, "FuzzyHess")
     Traceback (most recent call last):
         ...
     ValueError: The saved state of an optimizer must be what was written...
     """
     keys = set(store.keys())
+    if not keys & {VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY}:
+        return None
     if VERSION_KEY not in keys:
         raise ValueError(
-            "The saved state of an optimizer must be one of FuzzyHess or SALO. "
-            f"Received: {len(keys)} variables without a version of their layout, as "
-            f"other optimizers save them, and FuzzyHess before it had one. {REMEDY}"
+            "The saved state of an optimizer must be what was written. Received: one "
+            f"without {VERSION_KEY}; the file is damaged. {REMEDY}"
         )
     version = np.asarray(store[VERSION_KEY]).tolist()
     if version != LAYOUT_VERSION:
@@ -87,19 +108,22 @@ def read_state(store: Mapping[str, np.ndarray]) -> list[np.ndarray]:
             f"reads. Received: {VERSION_KEY}={version!r}. Load it with the release "
             f"that wrote it. {REMEDY}"
         )
-    names = [str(i) for i in range(len(keys) - 2)]
-    if keys != {*names, VERSION_KEY, CHECKSUM_KEY}:
+    names = [str(i) for i in range(len(keys) - 3)]
+    if keys != {*names, VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY}:
         raise ValueError(
             "The saved state of an optimizer must be what was written. Received: "
             f"variables named {', '.join(sorted(keys))}; the file is damaged. {REMEDY}"
         )
     values = [np.asarray(store[name]) for name in names]
-    if np.asarray(store[CHECKSUM_KEY]).tolist() != checksum(values):
+    written_by = np.asarray(store[OPTIMIZER_KEY])
+    if np.asarray(store[CHECKSUM_KEY]).tolist() != checksum([*values, written_by]):
         raise ValueError(
             "The saved state of an optimizer must be what was written. Received: one "
             "whose checksum differs; the file is damaged, and the weights in it may be "
             f"too. Take an earlier copy. {REMEDY}"
         )
+    if values and written_by.tobytes() != optimizer.encode():
+        return None
     for name, value in zip(names, values, strict=True):
         if not np.isfinite(value).all():
             raise ValueError(
@@ -159,17 +183,28 @@ class SavedStateOptimizer(keras.optimizers.Optimizer):
     def save_own_variables(self, store) -> None:
         """Writes the state; before the optimizer is built there is none."""
         values = [v.numpy() for v in self.variables] if self.built else []
-        write_state(store, values or self._loaded_state)
+        write_state(store, values or self._loaded_state, type(self).__name__)
 
     def load_own_variables(self, store) -> None:
         """Takes a state back; if the optimizer is not built yet, when it is.
+
+        Without a state of this kind of optimizer it starts anew, with a warning.
 
         Raises:
             ValueError: if the state is damaged, not finite, of another version of the
                 layout, or not that of an optimizer with these arguments and weights.
         """
-        values = read_state(store)
-        if self.built:
+        values = read_state(store, type(self).__name__)
+        if values is None:
+            there = "that of another optimizer" if len(store.keys()) else "none"
+            warnings.warn(
+                f"The file has no state of {type(self).__name__} but {there}, so the "
+                "optimizer starts anew. The weights are loaded.",
+                stacklevel=2,
+            )
+        if not values:
+            self.start_anew()
+        elif self.built:
             self._assign_state(values)
         else:
             self._loaded_state = tuple(values)
@@ -180,15 +215,29 @@ class SavedStateOptimizer(keras.optimizers.Optimizer):
         if values:
             self._assign_state(values)
 
+    def start_anew(self) -> None:
+        """Forgets all but its arguments: the next step is a first one.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> w, optimizer = tf.Variable([1.0]), FuzzyHess()
+        >>> loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+        >>> optimizer.start_anew()
+        >>> int(optimizer.iterations)
+        0
+        """
+        self._loaded_state = ()
+        for variable in self.variables if self.built else ():
+            if variable.name not in KEPT:
+                first = FIRST_VALUES.get(variable.name, 0)
+                variable.assign(keras.ops.full(variable.shape, first, variable.dtype))
+        averages = getattr(self, "_model_variables_moving_average", ())
+        for weight, average in zip(self._trainable_variables, averages, strict=False):
+            if average is not None:
+                average.assign(weight)
+
     def _assign_state(self, values: Sequence[np.ndarray]) -> None:
-        if not values:
-            if keras.ops.convert_to_numpy(self.iterations) > 0:
-                raise ValueError(
-                    "The saved state of an optimizer that has trained must be that of "
-                    "one that has. Received: a file from before its first step. "
-                    f"{REMEDY}"
-                )
-            return
         check_state_fits(values, self.variables)
         with tf.init_scope():  # not in the graph of a first step, if that builds it
             for variable, value in zip(self.variables, values, strict=True):

@@ -1,14 +1,14 @@
 """A Keras optimizer that can take the gradient of a step a second time.
 
 Everything here is plumbing between Keras and the algorithm: where the loss and the
-second gradient come from, on one replica or several, in `fit`, in a custom loop or
-in eager code. What is measured and what is done with it is in `optimizer.py`.
+second gradient come from, in `fit`, in a custom loop or in eager code. What is measured
+and what is done with it is in `optimizer.py`.
 """
 
 import functools
-import threading
 from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
 from keras_fuzzyhess import refusals
@@ -20,6 +20,7 @@ from keras_fuzzyhess.in_place import subtract_multiple
 from keras_fuzzyhess.minibatch import (
     GradientsAt,
     Minibatch,
+    PendingStep,
     Probe,
     dense_gradients,
     scalar_loss,
@@ -35,19 +36,11 @@ from keras_fuzzyhess.step_length import root_mean_square
 from keras_fuzzyhess.traced_loss import find_loss
 
 
-class _PendingStep(threading.local):
-    """What an optimizer learns of a step before `apply`; replicas are threads."""
-
-    loss: tf.Tensor | None = None
-    loss_fn: Callable[[], tf.Tensor] | None = None
-
-
 class SecondGradientOptimizer(FiniteStepOptimizer):
     """Base of optimizers that measure with gradients at shifted weights.
 
-    A subclass implements `is_probe_step`, `shifts`, `observe` and `step`.
-    All gradients and shifts that it is given and gives are joined to fewer vectors
-    than there are weights (`packing.py`).
+    A subclass implements `is_probe_step`, `shifts`, `observe` and `step`. Gradients and
+    shifts that it is given and gives are joined to fewer vectors (`packing.py`).
 
     Args:
         learning_rate: Float, schedule or callable, as in `keras.optimizers.Optimizer`.
@@ -56,7 +49,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
 
     def __init__(self, learning_rate: float, **kwargs) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
-        self._pending, self._has_warned_of_eager_code = _PendingStep(), False
+        self._pending = PendingStep()
+        self._warn_of_eager_code = refusals.EagerCodeWarning()
 
     # What a subclass implements.
 
@@ -80,10 +74,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         variables: list[tf.Variable],
         learning_rate: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Direction and length, whose product is subtracted from the weights.
-
-        Given gradients summed over replicas.
-        """
+        """Direction and length, to subtract their product; of summed gradients."""
         raise NotImplementedError
 
     # What users and Keras call.
@@ -121,10 +112,9 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
     ) -> tf.Tensor:
         """Takes one step on the loss that `loss_fn` computes.
 
-        For eager code and custom loops. In eager code the second gradient is taken by
-        calling `loss_fn` again at shifted weights; dropout and other layers of Keras
-        repeat their noise, and their state moves once. Inside `tf.function` the traced
-        gradients are replayed as in `fit`.
+        In eager code the second gradient is taken by calling `loss_fn` again at shifted
+        weights; layers of Keras repeat their noise, and their state moves once. Inside
+        `tf.function` the traced gradients are replayed as in `fit`.
 
         Args:
             loss_fn: Callable without arguments that returns the scalar loss. The model
@@ -170,7 +160,6 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         """Updates the weights, as in `keras.optimizers.Optimizer`.
 
         If the loss or a gradient is not finite, it counts the step and does no more.
-        An example is that of `scale_loss`.
 
         In eager code, where it cannot be seen how the gradients were computed, the step
         is taken without probes, and a warning says so once.
@@ -187,6 +176,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
                 `gradient_accumulation_steps` or `ema_overwrite_frequency`.
         """
         try:
+            if not grads:  # as in Keras
+                return
             refuse_meeting_in_own_branch(
                 gradient_accumulation_steps=self.gradient_accumulation_steps,
                 ema_overwrite_frequency=self.use_ema and self.ema_overwrite_frequency,
@@ -205,8 +196,12 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         Raises:
             ValueError: if a weight is stored in less than 32 bits.
         """
-        check_precision(type(self).__name__, variables)
+        check_precision(type(self).__name__, self.stepped(variables))
         super().build(variables)
+
+    def stepped(self, variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+        """Without those that Keras overwrites with their gradients: float8's scales."""
+        return [v for v in variables if not self._overwrite_variable_with_gradient(v)]
 
     # How Keras's own steps are filled in.
 
@@ -220,17 +215,23 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         grads, trainable_variables = self._filter_empty_gradients(
             grads, trainable_variables
         )
-        variables = [native_variable(v) for v in trainable_variables]
-        loss, gradients_at = self._measurable(grads, variables)
-        minibatch = Minibatch(
-            grads, loss, gradients_at, variables, self.loss_scale_factor
-        )
+        stepped = self.stepped(trainable_variables)
+        pairs = list(zip(grads, trainable_variables, strict=True))
+        left = [p for p in pairs if self._overwrite_variable_with_gradient(p[1])]
+        grads = [g for g, v in pairs if not self._overwrite_variable_with_gradient(v)]
+        variables = [native_variable(v) for v in stepped]
+        loss, replay = self._measurable(grads, variables)
+        minibatch = Minibatch(grads, loss, replay, variables, self.loss_scale_factor)
         finite = is_finite_step(minibatch.loss, minibatch.packed)
-        if gradients_at is not None:
+        if replay is not None:
             self._probe_if_due(minibatch, variables, finite)
         self.take_or_skip(
             finite,
-            functools.partial(super().apply, minibatch.gradients, trainable_variables),
+            functools.partial(
+                super().apply,
+                [*minibatch.gradients, *(g for g, _ in left)],
+                [*stepped, *(v for _, v in left)],
+            ),
         )
 
     def _measurable(
@@ -241,7 +242,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         if loss_fn is not None:
             return loss, self._closure_gradients(loss_fn, variables)
         if tf.executing_eagerly():
-            self._warn_of_eager_code()
+            has_other_steps = self.is_probe_step() is not True
+            self._warn_of_eager_code(type(self).__name__, has_other_steps)
             return (tf.zeros(()) if loss is None else scalar_loss(loss)), None
         if loss is None or not is_around(loss):  # left over from another function
             loss = find_loss(grads, variables)
@@ -249,12 +251,6 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
             refusals.refuse_unknown_loss(type(self).__name__)
         loss = scalar_loss(loss)
         return loss, GradientReplay(grads, loss, variables)
-
-    def _warn_of_eager_code(self) -> None:
-        if not self._has_warned_of_eager_code:
-            has_other_steps = self.is_probe_step() is not True
-            refusals.warn_of_eager_code(type(self).__name__, has_other_steps)
-            self._has_warned_of_eager_code = True
 
     def _closure_gradients(self, loss_fn, variables) -> ClosureGradients:
         # Scaled as those of a traced step, which `apply` is going to divide.

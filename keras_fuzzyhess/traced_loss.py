@@ -115,8 +115,16 @@ def _is_loss(
     begin = min((mark for mark in marks if mark not in before), default=-1)
     if not place[tensor.op] < begin < used:
         return False
-    forward = {place[op] for op in path if place.get(op, begin) < begin}
-    return bool(forward) and forward <= before
+    # What is computed from its shape alone is where the tape begins.
+    shapes, forward = {tensor.ref()}, []
+    for op in path:
+        if place.get(op, begin) >= begin:
+            continue
+        if shapes.isdisjoint(x.ref() for x in op.inputs):
+            forward.append(place[op])
+        else:
+            shapes.update(x.ref() for x in op.outputs)
+    return bool(forward) and before.issuperset(forward)
 
 
 def _ancestors(tensor: tf.Tensor) -> set[tf.Operation]:

@@ -39,7 +39,8 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         # `SwapEMAWeights` in the place of the weights if all minibatches are skipped.
         averages = self._model_variables_moving_average
         for variable, average in zip(variables, averages, strict=True):
-            average.assign(variable)
+            if average is not None:
+                average.assign(variable)
         self._averaged_loss = [
             self.add_scalar(f"averaged_loss_{field}") for field in AveragedLoss._fields
         ]
@@ -98,6 +99,8 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             rate = tf.where(tf.equal(accumulated, 0), rate, 0.0)
         averages = self._model_variables_moving_average
         for variable, average in zip(trainable_variables, averages, strict=True):
+            if average is None:  # Keras overwrites the variable with its gradient
+                continue
             move_average(average.value, tf.convert_to_tensor(variable), rate)
 
     def _overwrite_model_variables_with_average_value(
@@ -107,7 +110,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         # goes wrong as soon as a layer is frozen after the optimizer was built. After a
         # single step the average is where that came from, which would undo it.
         is_average = self.iterations > 1
-        for variable in trainable_variables:
+        for variable in self.stepped(trainable_variables):
             self._distribution_strategy.extended.update(
                 native_variable(variable),
                 lambda weight, average: weight.assign(

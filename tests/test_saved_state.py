@@ -72,24 +72,11 @@ def test_another_version_of_the_layout_is_refused(make, version, path):
 
 
 @BOTH
-def test_states_of_other_optimizers_are_refused(make, path):
-    model = compiled(keras.optimizers.Adam())
-    model.optimizer.build(model.trainable_variables)
-    model.save_weights(path)
-    refused(path, begun(make()), "FuzzyHess", "version")
-
-
-@BOTH
 def test_another_number_of_variables_is_refused(make, path):
     saved(path, make=make)
     count = len(begun(make()).optimizer.variables)
     other = begun(make(gradient_accumulation_steps=2))
     refused(path, other, str(count), str(len(other.optimizer.variables)))
-
-
-def test_fuzzyhess_and_salo_do_not_take_each_others_states(path):
-    saved(path, make=SALO)
-    refused(path, begun(FuzzyHess()), "variables")
 
 
 def test_a_state_of_other_weights_is_refused_by_its_shape(path):
@@ -122,6 +109,9 @@ def test_a_state_that_is_not_finite_is_refused(make, value, path):
         put("checksum", np.uint32(1)),
         lambda variables: variables.pop("3"),
         lambda variables: variables.pop("checksum"),
+        lambda variables: variables.pop("layout_version"),
+        lambda variables: variables.pop("optimizer"),
+        put("optimizer", np.frombuffer(b"SALO", np.uint8)),
         lambda variables: variables.move("3", "03"),
     ],
 )
@@ -165,11 +155,6 @@ def test_models_that_have_not_trained_can_be_loaded(make, tmp_path):
         assert loaded.optimizer.learning_rate == 0.5
         assert_same(loaded.get_weights(), model.get_weights())
     assert_same(state(loaded), state(model))
-
-
-def test_an_untrained_state_does_not_pass_for_a_trained_one(path):
-    compiled(FuzzyHess()).save_weights(path)
-    refused(path, begun(FuzzyHess()), "before its first step")
 
 
 def fit(model, minibatches):
@@ -220,7 +205,7 @@ def test_a_state_loaded_before_the_first_step_is_not_lost_when_saved_again(path)
 
 def test_a_state_loaded_before_the_first_step_is_refused_in_it(path):
     saved(path)
-    model = compiled(SALO())
+    model = compiled(FuzzyHess(gradient_accumulation_steps=2))
     model.load_weights(path)
     with pytest.raises(ValueError, match="must fit"):
         model.optimizer.build(model.trainable_variables)
