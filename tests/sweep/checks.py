@@ -84,6 +84,13 @@ def assert_fit_is_as_in_eager_code(network, data, rows) -> None:
 
 
 def first_weights(model, x) -> list[np.ndarray]:
-    """After a call that makes them, where there are none."""
+    """After a call that makes them, where there are none.
+
+    What the call changed is put back, for recurrent layers draw noise even where they
+    are not trained.
+    """
+    before = [(variable, variable.numpy()) for variable in model.variables]
     model(x)
+    for variable, value in before:
+        variable.assign(value)
     return values(model.trainable_variables)
