@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := results/bench-quick
 
-.PHONY: demo test test-matrix contract fuzz kills lint format clean bench bench-quick
+.PHONY: demo test test-matrix contract fuzz sweep kills lint format clean bench bench-quick
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
@@ -27,6 +27,10 @@ contract: .venv/ready
 # The fuzz tests of `make test` with all their examples: three quarters of an hour.
 fuzz: .venv/ready
 	FUZZ=whole $(BIN)/python -m pytest tests/fuzzing
+
+# Trains with every layer, loss, callback and argument of Keras; `make test` with a sample.
+sweep: .venv/ready
+	SWEEP=whole $(BIN)/python -m pytest tests/sweep -n auto --maxprocesses 4 -q --tb=line
 
 # Kills a training forty times and compares what goes on: a quarter of an hour.
 kills: .venv/ready
