@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_fuzzyhess.loss_scaling import inner_optimizer
+
 
 class _Kept(NamedTuple):
     """What a model had before the averages were put in.
@@ -136,7 +138,7 @@ def _put_in(model: keras.Model, by: object) -> None:
     variables = model.trainable_variables
     weights = [(v, keras.ops.convert_to_numpy(v)) for v in variables]
     # Optimizers of this package start a new average when a training ends.
-    optimizer = model.optimizer
+    optimizer = inner_optimizer(model.optimizer)
     install = getattr(optimizer, "install_averages", optimizer.finalize_variable_values)
     install(variables)
     _with_averages[model] = _Kept(weights, [_hash(v) for v in variables], by)

@@ -6,6 +6,7 @@ import keras
 
 from keras_fuzzyhess.arguments import check_integer
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
+from keras_fuzzyhess.loss_scaling import inner_optimizer
 
 
 class FuzzyHessMonitor(keras.callbacks.Callback):
@@ -91,7 +92,7 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks the optimizer and starts the history."""
-        optimizer = self.model.optimizer
+        optimizer = inner_optimizer(self.model.optimizer)
         if not isinstance(optimizer, FuzzyControlledOptimizer):
             raise TypeError(
                 "`FuzzyHessMonitor` must watch a model that is compiled with "
@@ -120,12 +121,13 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
         self._batches += batch - self._last_batch
         self._last_batch = batch
         if self._batches // self.every > before // self.every:
-            self._record(self.model.optimizer.diagnostics, logs)
+            self._record(inner_optimizer(self.model.optimizer).diagnostics, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Puts the diagnostics into the logs, and warns of skipped steps."""
-        self.model.optimizer.warn_of_skipped_steps()
-        diagnostics = self.model.optimizer.diagnostics
+        optimizer = inner_optimizer(self.model.optimizer)
+        optimizer.warn_of_skipped_steps()
+        diagnostics = optimizer.diagnostics
         if self.every is None:
             self._record(diagnostics, logs)
         if logs is None:
@@ -150,7 +152,7 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(value)
 
     def _set_total_steps(self, first_epoch: int) -> None:
-        optimizer = self.model.optimizer
+        optimizer = inner_optimizer(self.model.optimizer)
         plan = optimizer.total_steps
         if plan not in (None, self._plan) and _steps_taken(optimizer) < plan:
             return

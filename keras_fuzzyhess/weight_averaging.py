@@ -74,8 +74,9 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
 
         def weight_or_zeros(variable):
             def initializer(shape, dtype=None):
-                if native_variable(variable).is_initialized():
-                    return tf.convert_to_tensor(variable)
+                with tf.init_scope():
+                    if native_variable(variable).is_initialized():
+                        return tf.convert_to_tensor(variable)
                 # `fit` makes the weights of a model without input shape while it traces
                 # the step that makes these, and gives them values after that.
                 self._had_no_weights = True

@@ -18,7 +18,14 @@ TUNER = Path(keras_fuzzyhess.tuner.__file__).parent
 
 # From the ground up: a module may import only from rows above its own.
 LAYERS = [
-    {"moving_average", "in_place", "effects", "python_code", "outside_functions"},
+    {
+        "moving_average",
+        "in_place",
+        "effects",
+        "python_code",
+        "outside_functions",
+        "loss_scaling",
+    },
     {
         "arguments",
         "averaged_weights",
