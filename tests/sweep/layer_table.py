@@ -243,3 +243,8 @@ NEEDS_INPUT = {
     "TextVectorization",
 }
 """Layers that Keras itself does not train in a network without an Input."""
+
+ASSIGNS_WEIGHTS = {"SpectralNormalization"}
+"""Their forward pass assigns the weights that it then uses. A gradient is that at the
+assigned values, where the replay takes it again; eager code would shift the weights
+before they are assigned."""
