@@ -19,6 +19,9 @@ from keras_fuzzyhess.moving_average import mix
 WINDOW = 20.0
 """After `t` steps the average spans about the last `t / 20`. Our choice."""
 
+LATEST = 20
+"""Steps after which the gain is held if no loss probe has been taken. Our choice."""
+
 SLOWEST = 0.1
 """Least rate of the averages of losses: a memory of about 10 probes. Our choice."""
 
@@ -128,17 +131,21 @@ def is_blind(
         count: Scalar, number of loss probes so far.
 
     Returns:
-        Scalar boolean, false until the average starts anew for the first time.
+        Scalar boolean. Until the average starts anew for the first time it is true
+        only if step 20 comes without a loss probe, as in eager code.
 
     Example:
 
     >>> bool(is_blind(5, start=0, count=0.0)), bool(is_blind(5, start=3, count=0.0))
     (False, True)
+    >>> bool(is_blind(20, start=0, count=0.0)), bool(is_blind(20, start=0, count=1.0))
+    (True, False)
     >>> [bool(is_blind(step, start=3, count=2.0)) for step in (3, 4, 5)]
     [True, True, False]
     """
     unmeasured = tf.less(count, 2.0) | ~tells_of_step_length(step, start)
-    return tf.greater(start, 0) & unmeasured
+    never = tf.equal(count, 0.0) & tf.greater_equal(step, LATEST)
+    return (tf.greater(start, 0) & unmeasured) | never
 
 
 def _difference(step: tf.Tensor, start: tf.Tensor | int) -> tf.Tensor:
