@@ -146,7 +146,9 @@ def _put_in(model: keras.Model, by: object) -> None:
 
 def _put_back(model: keras.Model) -> None:
     """Puts the weights back, but where others have been set since."""
-    kept = _with_averages.pop(model)
+    kept = _with_averages.pop(model, None)
+    if kept is None:  # a `fit` has ended in between
+        return
     for (variable, weight), average in zip(kept.weights, kept.averages, strict=True):
         if _hash(variable) == average:
             variable.assign(weight)

@@ -52,6 +52,23 @@ _PYTHON = re.compile("EagerPyFunc|PyFunc")
 _READ_ONLY = "_read_only_resource_inputs"  # set by TensorFlow on calls of functions
 
 
+def is_of_tape(op: tf.Operation) -> bool:
+    """Whether a `tf.GradientTape` has added it on its way back.
+
+    Example:
+
+    >>> w = tf.Variable(2.0)
+    >>> @tf.function
+    ... def step():
+    ...     with tf.GradientTape() as tape:
+    ...         loss = tf.exp(w)
+    ...     print(is_of_tape(loss.op), is_of_tape(tape.gradient(loss, w).op))
+    >>> step()
+    False True
+    """
+    return "/gradient_tape/" in f"/{op.name}"
+
+
 def is_noise(op: tf.Operation) -> bool:
     """Whether the outputs are drawn from a state that cannot be put back.
 
@@ -171,6 +188,8 @@ def _verdict(
         return operation
     if operation.startswith("CudnnRNN") and node.attr["dropout"].f > 0:
         return operation  # It draws another mask each time.
+    if in_function and operation != "PyFuncStateless" and "PyFunc" in operation:
+        return operation  # Nobody would notice if it answered differently.
     allowed = [_READERS, _HARMLESS, *([_WRITERS] if in_function else [])]
     if not is_stateful or any(kind.fullmatch(operation) for kind in allowed):
         return None

@@ -8,7 +8,6 @@ the step, say, and applied in a `tf.cond`, as Keras's `LossScaleOptimizer` does.
 leads from the weights to them then begins in one graph and ends in another.
 """
 
-import weakref
 from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import tensorflow as tf
 from keras_fuzzyhess import effects, refusals
 
 _BUFFER = "Empty"  # others write into it
+_KNOWN = "_fuzzyhess_captures"
 
 
 class Path(NamedTuple):
@@ -137,17 +137,13 @@ def outside(tensor: tf.Tensor) -> tf.Tensor | None:
     return _outside(tensor.graph).get(tensor.ref())
 
 
-_known: weakref.WeakKeyDictionary[tf.Graph, tuple[list, dict]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
 def _outside(graph: tf.Graph) -> dict:
+    """Of each input of a graph what it was captured from."""
     captures = _captures(graph)
-    known, outer_by_inner = _known.get(graph, (None, {}))
+    known, outer_by_inner = getattr(graph, _KNOWN, (None, {}))
     if known is not captures:  # TensorFlow makes another list when it grows
         outer_by_inner = {inner.ref(): outer for outer, inner in captures}
-        _known[graph] = captures, outer_by_inner
+        setattr(graph, _KNOWN, (captures, outer_by_inner))  # which dies with the graph
     return outer_by_inner
 
 

@@ -112,7 +112,7 @@ class FuzzyHess(WeightAveragingOptimizer):
     Raises:
         ValueError: if an argument is out of its range (momenta are at most 0.999999,
             integers at most 2**31 - 1, those of Keras at most 1e12), if `rule_base`
-            cannot be used, or under the global policy `mixed_float16`.
+            cannot be used.
         TypeError: if `rule_base` is none of the types above.
         OSError: if the file that it names cannot be read.
 

@@ -2,9 +2,11 @@
 
 import tensorflow as tf
 
+from keras_fuzzyhess import effects
+
 DIFFERS = (
     "Python code on the way from the weights to the gradients must give the same for "
-    "the same inputs, for FuzzyHess takes the gradients again with the same noise. "
+    "the same inputs, for the optimizer takes the gradients again with the same noise. "
     "Received two results that differ. Draw noise outside of the Python code and hand "
     "it in as an argument. The operation:"
 )
@@ -22,7 +24,7 @@ def check_python(op: tf.Operation, after: list[tf.Operation]) -> list[tf.Operati
         the step runs, if an output differs. Empty for gradients of `tf.py_function`,
         which forget what they were computed from.
     """
-    if op.name.startswith("gradient_tape/"):
+    if effects.is_of_tape(op):
         return []
     graph = tf.compat.v1.get_default_graph()
     with tf.control_dependencies(after):
@@ -42,7 +44,7 @@ def check_python(op: tf.Operation, after: list[tf.Operation]) -> list[tf.Operati
 
 def _same(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
     same = tf.equal(tf.shape(old), tf.shape(new))
-    equal = tf.equal(old, new)
+    equal = tf.math.equal(old, new)
     if old.dtype.is_floating:
         equal |= tf.math.is_nan(old) & tf.math.is_nan(new)
     return tf.reduce_all(same) & tf.reduce_all(equal)

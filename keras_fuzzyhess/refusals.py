@@ -117,6 +117,13 @@ def refuse_effects(op: tf.Operation) -> None:
             f"state can be put back; {undecorated if decorated else 'or '}draw it "
             "outside and hand it in."
         )
+    if "PyFunc" in inner:
+        raise ValueError(
+            "Python code on the way from the weights to the gradients must be seen to "
+            f"give the same twice. {received} Call it outside of the loop, branch or "
+            "function; or declare it with `tf.numpy_function(..., stateful=False)`, if "
+            "it depends on its inputs alone."
+        )
     if inner.startswith("CudnnRNN"):
         raise ValueError(
             "Noise on the way from the weights to the gradients must be the same when "
@@ -210,7 +217,7 @@ def refuse_unknown_loss(optimizer: str) -> None:
         f"{optimizer} must know the loss of a step. Received: gradients without one, "
         "and no single tensor of the traced function is their loss beyond doubt. Call "
         "`loss = optimizer.scale_loss(loss)` inside the tape, before the gradients are "
-        "computed."
+        "computed, and of a loop that sums losses after it, with their sum."
     )
 
 

@@ -7,7 +7,7 @@ evaluates the clone at `w + shift`. Everything that does not depend on the weigh
 (the minibatch, dropout masks, augmentation) is shared with the original, and what
 no gradient depends on (BatchNorm's moving statistics, metrics) is not repeated.
 
-This file and `graph_path.py` are the only ones that know TensorFlow graphs.
+Graphs are known to this file, to those that it imports and to `traced_loss.py`.
 """
 
 from collections.abc import Sequence

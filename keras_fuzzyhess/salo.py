@@ -50,8 +50,8 @@ class SALO(FuzzyControlledOptimizer):
             `FuzzyHess`.
 
     Raises:
-        ValueError: if an argument is out of its range, if `rule_base` cannot be used,
-            or under the global policy `mixed_float16`.
+        ValueError: if an argument is out of its range, or if `rule_base` cannot be
+            used.
         TypeError: if `rule_base` is of none of the types that `FuzzyHess` takes.
         OSError: if the file that it names cannot be read.
 

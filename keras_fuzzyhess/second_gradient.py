@@ -244,7 +244,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         if tf.executing_eagerly():
             has_other_steps = self.is_probe_step() is not True
             self._warn_of_eager_code(type(self).__name__, has_other_steps)
-            return (tf.zeros(()) if loss is None else scalar_loss(loss)), None
+            is_known = loss is not None and not tf.is_symbolic_tensor(loss)
+            return scalar_loss(loss) if is_known else tf.zeros(()), None
         if loss is None or not is_around(loss):  # left over from another function
             loss = find_loss(grads, variables)
         if loss is None:

@@ -6,14 +6,17 @@ to a graph, so the loss can be seen there: it is what nothing but gradients is c
 from. Our choice.
 """
 
+import re
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from keras_fuzzyhess import effects
 from keras_fuzzyhess.graph_path import find_path, root
 from keras_fuzzyhess.minibatch import scalar_loss
 
-_TAPE = "gradient_tape/"
+_ONES = re.compile(r"ones(_like)?(_\d+)?")  # as tapes name what they begin with
+_SUMS = ("Add", "AddV2", "AddN", "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 
 
@@ -48,56 +51,73 @@ def find_loss(
     >>> step()
     squares
     """
-    path = find_path(gradients, [], variables).operations
-    marked = [op for op in path if _is_of_tape(op)]
+    path, _, weights = find_path(gradients, [], variables)
+    marked = [op for op in path if effects.is_of_tape(op)]
     if not marked or any(op.graph is not marked[0].graph for op in marked):
         return None
     operations = marked[0].graph.get_operations()
     place = {op: i for i, op in enumerate(operations)}
     marks = [place[op] for op in marked]
+    uses, reached = _first_uses(operations, weights)
     losses = [
-        tensor
-        for tensor, used in _first_uses(operations, path).items()
+        tensor.deref()
+        for tensor, used in uses.items()
         if _is_loss(tensor.deref(), used, path, marks, place)
     ]
-    if len(losses) != 1:
+    backward = {op for op in _ancestors(marked) if effects.is_of_tape(op)}
+    if len(losses) != 1 or not _is_begun_with(losses[0], backward):
         return None
-    loss = scalar_loss(losses[0].deref())
-    scale = _common_divisor(gradients)
+    if any(_is_multiple(gradient) for gradient in gradients):
+        return None
+    before = _ancestors([losses[0].op])
+    backward -= before
+    for op in before:
+        inner = op.outputs[0] if op.outputs else None
+        if (
+            inner is not None
+            and inner is not losses[0]
+            and inner.ref() in uses
+            and inner.shape.rank == 0
+            and _is_loss(inner, len(operations), path, marks, place)
+            and not _is_differentiated(before - _ancestors([op]), reached, backward)
+        ):
+            return None
+    loss = scalar_loss(losses[0])
+    scale = _common_divisor(gradients, set(path))
     return loss if scale is None else loss / tf.cast(scale, loss.dtype)
 
 
-def _is_of_tape(op: tf.Operation) -> bool:
-    return f"/{_TAPE}" in f"/{op.name}"
-
-
 def _first_uses(
-    operations: Sequence[tf.Operation], path: Sequence[tf.Operation]
-) -> dict:
+    operations: Sequence[tf.Operation], weights: Sequence[tf.Tensor]
+) -> tuple[dict, set]:
     """By each tensor that depends on the weights the place of the first operation,
-    other than those of a tape, that computes more from it."""
-    reads = {op for op in path if any(t.dtype == tf.resource for t in op.inputs)}
+    other than those of a tape, that computes more from it; and all that depend."""
+    handles = {weight.ref() for weight in weights}
     uses: dict = {}
     reached: set = set()
     for place, op in enumerate(operations):
         inputs = [tensor.ref() for tensor in op.inputs if tensor.ref() in reached]
-        if op not in reads and (not inputs or op.type in _SHAPES):
+        reads = any(
+            tensor.dtype == tf.resource and root(tensor).ref() in handles
+            for tensor in op.inputs
+        )
+        if not reads and (not inputs or op.type in _SHAPES):
             continue
         reached.update(tensor.ref() for tensor in op.outputs)
-        if not _is_of_tape(op):
+        if not effects.is_of_tape(op):
             for tensor in inputs:
                 if tensor in uses:
                     uses[tensor] = min(place, uses[tensor])
             output = op.outputs[0] if op.outputs else None
             if output is not None and _may_be_loss(output):
                 uses[output.ref()] = len(operations)
-    return uses
+    return uses, reached
 
 
 def _may_be_loss(tensor: tf.Tensor) -> bool:
     """Not what the tape has kept for its way back, as further outputs and residuals."""
     is_kept = any(
-        _is_of_tape(op) and op.type not in _SHAPES for op in tensor.consumers()
+        effects.is_of_tape(op) and op.type not in _SHAPES for op in tensor.consumers()
     )
     return tensor.dtype.is_floating and (tensor.shape.rank == 0 or not is_kept)
 
@@ -111,7 +131,7 @@ def _is_loss(
 ) -> bool:
     if not any(place[tensor.op] < mark < used for mark in marks):
         return False
-    before = {place[op] for op in _ancestors(tensor)}
+    before = {place[op] for op in _ancestors([tensor.op])}
     begin = min((mark for mark in marks if mark not in before), default=-1)
     if not place[tensor.op] < begin < used:
         return False
@@ -127,9 +147,56 @@ def _is_loss(
     return bool(forward) and before.issuperset(forward)
 
 
-def _ancestors(tensor: tf.Tensor) -> set[tf.Operation]:
+def _is_begun_with(loss: tf.Tensor, backward: set[tf.Operation]) -> bool:
+    """Whether a tape has begun with ones for this tensor, and for no other.
+
+    Args:
+        loss: The tensor.
+        backward: What tapes have added.
+    """
+    before = _ancestors([loss.op])
+    ones = {
+        tensor.op
+        for op in backward - before
+        for tensor in op.inputs
+        if _ONES.fullmatch(tensor.op.name.rpartition("/")[2])
+        and not effects.is_of_tape(tensor.op)
+        and tensor.op not in before  # as those of a tape inside
+    }
+    if len(ones) != 1:
+        return False
+    (seed,) = ones
+    if seed.type == "Fill" and seed.inputs[0].op.type == "Shape":
+        return seed.inputs[0].op.inputs[0] is loss
+    return seed.outputs[0].shape.as_list() == loss.shape.as_list()
+
+
+def _is_differentiated(
+    operations: set[tf.Operation], reached: set, backward: set[tf.Operation]
+) -> bool:
+    """Whether the tape has gone back through each of these operations of scalars.
+
+    For most it needs their inputs or outputs. It does not for sums, and for a change of
+    sign it changes a sign.
+    """
+    read = {tensor.ref() for op in backward for tensor in op.inputs}
+    negates = any(op.type == "Neg" for op in backward)
+    for op in operations:
+        if not any(tensor.ref() in reached for tensor in op.inputs):
+            continue
+        if op.type in _SUMS:
+            continue
+        if op.type in ("Neg", "Sub"):
+            if not negates:
+                return False
+        elif read.isdisjoint(tensor.ref() for tensor in [*op.inputs, *op.outputs]):
+            return False
+    return True
+
+
+def _ancestors(operations: Sequence[tf.Operation]) -> set[tf.Operation]:
     found: set[tf.Operation] = set()
-    stack = [tensor.op]
+    stack = list(operations)
     while stack:
         op = stack.pop()
         if op not in found:
@@ -138,19 +205,37 @@ def _ancestors(tensor: tf.Tensor) -> set[tf.Operation]:
     return found
 
 
-def _common_divisor(gradients: Sequence[tf.Tensor]) -> tf.Tensor | None:
-    """The scalar that all gradients were divided by in the end, if there is one."""
+def _is_multiple(gradient: tf.Tensor) -> bool:
+    """Whether a gradient was turned round or multiplied by a number in the end."""
+    op = gradient.op
+    if effects.is_of_tape(op):
+        return False
+    return op.type == "Neg" or (
+        op.type == "Mul" and any(tf.get_static_value(x) is not None for x in op.inputs)
+    )
+
+
+def _common_divisor(
+    gradients: Sequence[tf.Tensor], path: set[tf.Operation]
+) -> tf.Tensor | None:
+    """The constant that all gradients were divided by in the end, if there is one."""
     divisors = [
         g.op.inputs[1]
         for g in gradients
-        if g.op.type == "RealDiv" and g.op.inputs[1].shape.rank == 0
+        if g.op.type == "RealDiv"
+        and not effects.is_of_tape(g.op)
+        and g.op.inputs[1].shape.rank == 0
+        and g.op.inputs[1].op not in path
     ]
-    same = {_source(divisor).ref() for divisor in divisors}
+    same = {_source(divisor) for divisor in divisors}
     return divisors[0] if len(divisors) == len(gradients) and len(same) == 1 else None
 
 
-def _source(tensor: tf.Tensor) -> tf.Tensor:
-    """The variable that a scalar was read from, if it was."""
+def _source(tensor: tf.Tensor):
+    """The number, or the variable that it was read from, as something to compare."""
+    value = tf.get_static_value(tensor)
+    if value is not None:
+        return float(value)
     while tensor.op.type in ("Cast", "Identity", "ReadVariableOp"):
         tensor = tensor.op.inputs[0]
-    return root(tensor)
+    return root(tensor).ref()

@@ -22,7 +22,6 @@ LAYERS = [
         "moving_average",
         "in_place",
         "effects",
-        "python_code",
         "outside_functions",
         "loss_scaling",
     },
@@ -43,6 +42,7 @@ LAYERS = [
     {
         "graph_path",
         "direction",
+        "python_code",
         "controller",
         "probe_schedule",
         "plot_parts",
