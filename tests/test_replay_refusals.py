@@ -169,6 +169,31 @@ def test_refuses_noise_from_a_hidden_state_inside(where):
     assert ("decorator" in str(caught.value)) == (where == "function")
 
 
+@pytest.mark.parametrize("where", ["function", "loop", "branch"])
+def test_refuses_python_code_that_nobody_can_check(where):
+    """Outside of loops, branches and functions its answers are compared."""
+    w = tf.Variable([1.0, 2.0])
+
+    def python(x):
+        return tf.ensure_shape(tf.numpy_function(np.tanh, [x], tf.float32), x.shape)
+
+    def layer():
+        if where == "function":
+            return tf.function(lambda: w**2 * python(w))()
+        if where == "branch":
+            return tf.cond(w[0] > 0, lambda: w**2 * python(w), lambda: w)
+        return tf.map_fn(lambda x: x**2 * python(x), w)
+
+    @traced
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer())
+        GradientReplay([tape.gradient(loss, w)], loss, [w])
+
+    with pytest.raises(ValueError, match=r"Python code.*stateful=False"):
+        step()
+
+
 def test_refuses_noise_that_is_differentiated_and_has_no_seed():
     w = tf.Variable([1.0, 2.0])
 

@@ -14,8 +14,10 @@ OPTIMIZERS = {
     "salo": lambda **kwargs: SALO(**kwargs),
 }
 
-TOLERANCE = 1e-3
-"""Of the distance to the weights of eager code, relative to how far these moved."""
+TOLERANCES = {"fuzzyhess": 1e-3, "salo": 1e-2}
+"""Of the distance to the weights of eager code, relative to how far these moved. SALO
+divides by the curvature plus 0.1; where that is small, so is what rounding is divided
+by."""
 
 
 def compiled(network, optimizer, loss="mse"):
@@ -78,7 +80,7 @@ def assert_fit_is_as_in_eager_code(network, data, rows) -> None:
     error = networks.relative_error(
         model.trainable_variables, reference.trainable_variables, origin=start
     )
-    assert error < TOLERANCE
+    assert error < TOLERANCES[model.optimizer.name]
     fit(model, data)
     assert_moved_and_finite(model, start)
 

@@ -244,7 +244,12 @@ NEEDS_INPUT = {
 }
 """Layers that Keras itself does not train in a network without an Input."""
 
-ASSIGNS_WEIGHTS = {"SpectralNormalization"}
-"""Their forward pass assigns the weights that it then uses. A gradient is that at the
-assigned values, where the replay takes it again; eager code would shift the weights
-before they are assigned."""
+UNCOMPARED = {
+    "SpectralNormalization": "assigns the weights that it then uses: a gradient is "
+    "that at the assigned values, where the replay takes it again; eager code would "
+    "shift the weights before they are assigned",
+    "AugMix": "draws from Python's generator, once for all steps of a function",
+    "RandomElasticTransform": "draws other noise in `fit` than in eager code; a replay "
+    "from the same seeds is exact",
+}
+"""Layers that train in every way, but are not compared with eager code, and why."""
