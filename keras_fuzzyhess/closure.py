@@ -23,11 +23,12 @@ class _RecordingScope(keras.StatelessScope):
     def __init__(self, weights: Sequence[tf.Variable]) -> None:
         super().__init__(collect_losses=True)  # else `add_loss` is lost
         self._weights = {id(weight) for weight in weights}
+        self._graph = tf.compat.v1.get_default_graph()
         self.updates: dict = {}
 
     def add_update(self, update) -> None:
         variable, value = update
-        if tf.is_symbolic_tensor(value):
+        if tf.is_symbolic_tensor(value) and value.graph is not self._graph:
             raise ValueError(
                 "`loss_fn` must not assign Keras variables inside a `tf.function` when "
                 "`minimize` is called in eager code, for it must call `loss_fn` again "

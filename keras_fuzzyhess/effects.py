@@ -49,6 +49,7 @@ _NOISE = re.compile(
 _COLLECTIVES = re.compile("Collective.*|NcclAllReduce|CrossReplicaSum|AllToAll")
 _PYTHON = re.compile("EagerPyFunc|PyFunc")
 
+_LIBRARY = "_fuzzyhess_library"
 _READ_ONLY = "_read_only_resource_inputs"  # set by TensorFlow on calls of functions
 
 
@@ -198,7 +199,7 @@ def _verdict(
 
 def _nodes(op: tf.Operation) -> Iterator[tuple[NodeDef, bool]]:
     """All nodes that the functions of `op` run, and whether each is flagged."""
-    functions: dict[str, FunctionDef] = {}
+    functions = _library(op.graph)
     names, seen = _function_names(op.node_def), set()
     while names:
         name = names.pop()
@@ -206,10 +207,8 @@ def _nodes(op: tf.Operation) -> Iterator[tuple[NodeDef, bool]]:
             continue
         seen.add(name)
         if name not in functions:
-            functions = {
-                function.signature.name: function
-                for function in op.graph.as_graph_def().library.function
-            }
+            yield NodeDef(op=name), True  # nobody knows what it does
+            continue
         for node in functions[name].node_def:
             inner = _function_names(node)
             if inner:
@@ -218,6 +217,18 @@ def _nodes(op: tf.Operation) -> Iterator[tuple[NodeDef, bool]]:
                 names.append(node.op)
             else:
                 yield node, op_def_registry.get(node.op).is_stateful
+
+
+def _library(graph: tf.Graph) -> dict[str, FunctionDef]:
+    """The functions that a graph knows, read once for all operations of a path."""
+    version, functions = getattr(graph, _LIBRARY, (None, {}))
+    if version != graph.version:
+        functions = {
+            function.signature.name: function
+            for function in graph.as_graph_def().library.function
+        }
+        setattr(graph, _LIBRARY, (graph.version, functions))
+    return functions
 
 
 def _function_names(node: NodeDef) -> list[str]:
