@@ -149,7 +149,8 @@ def is_blind(
 
 
 def _difference(step: tf.Tensor, start: tf.Tensor | int) -> tf.Tensor:
-    return tf.cast(step, tf.int64) - tf.cast(start, tf.int64)
+    # Users may set `iterations` back.
+    return tf.maximum(tf.cast(step, tf.int64) - tf.cast(start, tf.int64), 0)
 
 
 class AveragedLoss(NamedTuple):
