@@ -76,7 +76,8 @@ def make_callbacks(
 ) -> list[keras.callbacks.Callback]:
     """All of them, in their order: those that add to the logs come first.
 
-    The backup comes last, so that every epoch it counts as finished is logged.
+    The backup comes behind the logs, so that every epoch it counts as finished is
+    logged.
 
     Args:
         folder: Its backup is restored already.
@@ -88,8 +89,6 @@ def make_callbacks(
     monitors = []
     if isinstance(optimizer, FuzzyHess | SALO):
         monitors.append(FuzzyHessMonitor())
-    if optimizer.use_ema:  # validates the averages, for `fit` ends with them
-        monitors.insert(0, AveragesInValidation())
     return [
         SeedsOfEpoch(seed),
         Throughput(images),
@@ -106,4 +105,7 @@ def make_callbacks(
         keras.callbacks.BackupAndRestore(
             folder.backup, double_checkpoint=True, delete_checkpoint=False
         ),
+        # Validates the averages, for `fit` ends with them. Behind the backup, from
+        # which a run must go on with the weights.
+        *([AveragesInValidation()] if optimizer.use_ema else []),
     ]

@@ -123,9 +123,10 @@ def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def _usual_square(shape: tf.TensorShape) -> float:
-    """LeCun's mean square of a matrix's elements; 0 for what is none."""
+    """LeCun's mean square of a matrix's elements; 0 for what is none, or has none."""
     rows = math.prod(shape[:-1])
-    return 1 / min(rows, WIDEST) if shape.rank > 1 and rows > 1 else 0.0
+    is_matrix = shape.rank > 1 and rows > 1 and shape[-1] > 0
+    return 1 / min(rows, WIDEST) if is_matrix else 0.0
 
 
 def dot(a: Sequence[tf.Tensor], b: Sequence[tf.Tensor]) -> tf.Tensor:
