@@ -19,11 +19,16 @@ _READERS = re.compile(
     "ResourceGather|ResourceGatherNd|IsResourceInitialized|"
     "LookupTable(Find|Size|Export)(V2)?|HashTableLookup|BoostedTrees.*Predict"
 )
+# What draws from a `tf.random.Generator`, and moves its variable.
+_GENERATORS = (
+    "RngReadAndSkip|Stateful(Uniform|UniformFullInt|UniformInt|StandardNormalV2|"
+    "TruncatedNormal|RandomBinomial)"
+)
 # What may be repeated although it is flagged: it has no effect that a training sees.
 # The buffer of `Empty` is written by others, which are repeated with it.
 _HARMLESS = re.compile(
     "Assert|Print|PrintV2|CheckNumerics.*|Empty|DebugIdentity.*|"
-    "EagerPyFunc|PyFunc|PyFuncStateless|Write.*Summary|Timestamp|"
+    "Write.*Summary|Timestamp|"
     "CudnnRNN(Backprop)?(V2|V3)?|CudnnRNNCanonicalToParams(V2)?|"
     "CudnnRNNParamsToCanonical(V2)?"
 )
@@ -31,9 +36,7 @@ _HARMLESS = re.compile(
 # repeated from the value that the first run found, and undone.
 _WRITERS = re.compile(
     "Assign(Add|Sub)?VariableOp|ResourceScatter.*|ResourceStridedSliceAssign|"
-    "ResourceApply.*|ResourceSparseApply.*|RngReadAndSkip|RngSkip|"
-    "Stateful(Uniform|UniformFullInt|UniformInt|StandardNormalV2|TruncatedNormal|"
-    "RandomBinomial)"
+    f"ResourceApply.*|ResourceSparseApply.*|RngSkip|{_GENERATORS}"
 )
 # What draws noise from a state of its own, which nobody can put back. Outside of loops,
 # branches and functions its outputs are used a second time. (Keras draws noise with
@@ -42,9 +45,7 @@ _NOISE = re.compile(
     "RandomUniform|RandomUniformInt|RandomStandardNormal|ParameterizedTruncatedNormal|"
     "TruncatedNormal|RandomShuffle|RandomGamma|RandomPoisson|RandomPoissonV2|"
     "Multinomial|SampleDistortedBoundingBox(V2)?|"
-    ".*CandidateSampler|RngReadAndSkip|"
-    "Stateful(Uniform|UniformFullInt|UniformInt|StandardNormalV2|TruncatedNormal|"
-    "RandomBinomial)"
+    f".*CandidateSampler|{_GENERATORS}"
 )
 _COLLECTIVES = re.compile("Collective.*|NcclAllReduce|CrossReplicaSum|AllToAll")
 _PYTHON = re.compile("EagerPyFunc|PyFunc")
@@ -68,19 +69,6 @@ def is_of_tape(op: tf.Operation) -> bool:
     False True
     """
     return "/gradient_tape/" in f"/{op.name}"
-
-
-def is_noise(op: tf.Operation) -> bool:
-    """Whether the outputs are drawn from a state that cannot be put back.
-
-    Example:
-
-    >>> with tf.Graph().as_default():
-    ...     is_noise(tf.random.normal([2]).op.inputs[0].op), is_noise(
-    ...         tf.raw_ops.RandomStandardNormal(shape=[2], dtype=tf.float32).op)
-    (False, True)
-    """
-    return _NOISE.fullmatch(op.type) is not None
 
 
 def is_python(op: tf.Operation) -> bool:
@@ -119,18 +107,6 @@ def changed_inputs(op: tf.Operation) -> list[int]:
     return resources
 
 
-def runs_functions(op: tf.Operation) -> bool:
-    """Whether it runs loop bodies, branches or functions.
-
-    Example:
-
-    >>> with tf.Graph().as_default():
-    ...     runs_functions(tf.constant(1.0).op)
-    False
-    """
-    return bool(_function_names(op.node_def))
-
-
 def cannot_repeat(op: tf.Operation) -> str | None:
     """The type of an operation in it that must not run a second time, or None.
 
@@ -151,7 +127,7 @@ def cannot_repeat(op: tf.Operation) -> str | None:
     >>> step(tf.ones(3))
     While RandomStandardNormal
     """
-    if not runs_functions(op):
+    if not _function_names(op.node_def):
         return _verdict(op.type, op.op_def.is_stateful, op.node_def, in_function=False)
     for node, is_stateful in _nodes(op):
         found = _verdict(node.op, is_stateful, node, in_function=True)
@@ -189,9 +165,8 @@ def _verdict(
         return operation
     if operation.startswith("CudnnRNN") and node.attr["dropout"].f > 0:
         return operation  # It draws another mask each time.
-    if in_function and operation != "PyFuncStateless" and "PyFunc" in operation:
-        return operation  # Nobody would notice if it answered differently.
-    allowed = [_READERS, _HARMLESS, *([_WRITERS] if in_function else [])]
+    # In a function nobody would notice if Python code answered differently.
+    allowed = (_READERS, _HARMLESS, _WRITERS if in_function else _PYTHON)
     if not is_stateful or any(kind.fullmatch(operation) for kind in allowed):
         return None
     return operation

@@ -78,15 +78,15 @@ def find_path(
     weights = [root(handle) for handle in handles]
     # On a TPU a handle is an operation whose inputs are the copies of all replicas.
     ends = {weight.op for weight in _symbolic(weights)}
-    ancestors = _ancestors(targets, until=ends)
-    _refuse_replicas(here, ancestors - ends, variables)
+    found = ancestors([target.op for target in targets], until=ends)
+    _refuse_replicas(here, found - ends, variables)
     reached = {weight.ref() for weight in weights}
     operations: list[tf.Operation] = []
     for graph in graphs:
         for outer, inner in _captures(graph):
             if outer.ref() in reached or root(inner).ref() in reached:
                 reached.add(inner.ref())
-        operations += _reached_operations(graph, ancestors, reached)
+        operations += _reached_operations(graph, found, reached)
     if not any(tensor.ref() in reached for tensor in targets):
         refusals.refuse_unknown(variables)
     return Path(operations, graphs, weights)
@@ -100,7 +100,7 @@ def is_around(tensor: tf.Tensor) -> bool:
     >>> is_around(tf.constant(1.0))
     False
     """
-    if isinstance(tensor, tf.__internal__.EagerTensor):
+    if not tf.is_symbolic_tensor(tensor):
         return False
     return tensor.graph in _around(tf.compat.v1.get_default_graph())
 
@@ -130,9 +130,7 @@ def outside(tensor: tf.Tensor) -> tf.Tensor | None:
     >>> outside(tf.constant(1.0)) is None
     True
     """
-    if isinstance(tensor, tf.__internal__.EagerTensor):
-        return None
-    if tensor.op.type != "Placeholder":
+    if not tf.is_symbolic_tensor(tensor) or tensor.op.type != "Placeholder":
         return None
     return _outside(tensor.graph).get(tensor.ref())
 
@@ -152,7 +150,7 @@ def _captures(graph: tf.Graph) -> list[tuple[tf.Tensor, tf.Tensor]]:
 
 
 def _symbolic(tensors: Iterable[tf.Tensor]) -> list[tf.Tensor]:
-    return [t for t in tensors if not isinstance(t, tf.__internal__.EagerTensor)]
+    return [t for t in tensors if tf.is_symbolic_tensor(t)]
 
 
 def _around(graph: tf.Graph) -> list[tf.Graph]:
@@ -163,12 +161,27 @@ def _around(graph: tf.Graph) -> list[tf.Graph]:
     return graphs
 
 
-def _ancestors(
-    tensors: Iterable[tf.Tensor], until: Set[tf.Operation] = frozenset()
+def ancestors(
+    operations: Iterable[tf.Operation], until: Set[tf.Operation] = frozenset()
 ) -> set[tf.Operation]:
-    """All operations that the tensors depend on through data, or as far as `until`."""
+    """What operations depend on through data, or as far as `until`, and themselves.
+
+    Args:
+        operations: List of operations.
+        until: Set of operations whose own inputs do not count.
+
+    Returns:
+        Set of operations, those of graphs around included.
+
+    Example:
+
+    >>> with tf.Graph().as_default():
+    ...     x = tf.constant(1.0, name="x")
+    ...     sorted(op.name for op in ancestors([tf.exp(x, name="y").op]))
+    ['x', 'y']
+    """
     found: set[tf.Operation] = set()
-    stack = [tensor.op for tensor in tensors]
+    stack = list(operations)
     while stack:
         op = stack.pop()
         if op in found:
@@ -183,14 +196,14 @@ def _ancestors(
 
 
 def _reached_operations(
-    graph: tf.Graph, ancestors: set[tf.Operation], reached: set
+    graph: tf.Graph, needed: set[tf.Operation], reached: set
 ) -> list[tf.Operation]:
     """Those of a graph that depend on what is reached; adds their outputs to it."""
     operations = []
     for op in graph.get_operations():
-        if op not in ancestors:
+        if op not in needed:
             continue
-        if effects.is_noise(op):
+        if effects.draws_noise(op.type):
             refusals.refuse_noise_from_weights(op, reached)
         elif op.type == _BUFFER or any(tensor.ref() in reached for tensor in op.inputs):
             refusals.refuse_effects(op)
@@ -200,7 +213,7 @@ def _reached_operations(
 
 
 def _refuse_replicas(
-    here: tf.Graph, ancestors: set[tf.Operation], variables: Sequence[tf.Variable]
+    here: tf.Graph, needed: set[tf.Operation], variables: Sequence[tf.Variable]
 ) -> None:
     """Refuses gradients that depend on weights of other replicas."""
     for variable in variables:
@@ -209,7 +222,7 @@ def _refuse_replicas(
         others = {root(here.capture(handle)).ref() for handle in copies.values()}
         if others and any(
             root(tensor).ref() in others
-            for op in ancestors
+            for op in needed
             for tensor in op.inputs
             if tensor.dtype == tf.resource
         ):

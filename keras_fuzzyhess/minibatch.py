@@ -45,8 +45,6 @@ class Minibatch:
     Args:
         gradients: List of tensors, one for each weight, of this replica.
         loss: Scalar, of this replica.
-        gradients_at: `GradientsAt` of this replica, or None if no second gradient can
-            be taken.
         variables: List of the weights.
         scale: Positive float or None, by which loss and gradients differ: the
             `loss_scale_factor` of Keras's optimizers.
@@ -61,8 +59,8 @@ class Minibatch:
     >>> w = tf.Variable([1.0, -2.0])
     >>> def gradients_at(shifts):
     ...     return [2 * (w + shifts[0])], tf.reduce_sum((w + shifts[0]) ** 2)
-    >>> minibatch = Minibatch([2 * w], tf.reduce_sum(w**2), gradients_at, [w])
-    >>> probe = minibatch.probe(lambda gradients: [tf.fill(2, 0.5)])
+    >>> minibatch = Minibatch([2 * w], tf.reduce_sum(w**2), [w])
+    >>> probe = minibatch.probe(gradients_at, lambda gradients: [tf.fill(2, 0.5)])
     >>> probe.gradients[0].numpy().tolist(), probe.shifted_gradients[0].numpy().tolist()
     ([2.0, -4.0], [3.0, -3.0])
     """
@@ -71,39 +69,36 @@ class Minibatch:
         self,
         gradients: list[tf.Tensor],
         loss: tf.Tensor,
-        gradients_at: GradientsAt | None,
         variables: Sequence[tf.Variable],
         scale: float | None = None,
     ) -> None:
-        packing = Packing(variables)
-        self._gradients_at = packing.packed(gradients_at) if gradients_at else None
+        self._packing = Packing(variables)
         self._scale = scale
         self.gradients, self.loss = gradients, loss
-        self.packed = packing.pack(gradients)
+        self.packed = self._packing.pack(gradients)
         if several_replicas():
             self.packed, self.loss = sum_in_one(self.packed, loss)
-            self.gradients = packing.unpack(self.packed)
+            self.gradients = self._packing.unpack(self.packed)
 
     def probe(
-        self, choose_shifts: Callable[[list[tf.Tensor]], list[tf.Tensor]]
+        self,
+        gradients_at: GradientsAt,
+        choose_shifts: Callable[[list[tf.Tensor]], list[tf.Tensor]],
     ) -> Probe:
         """Takes a second gradient.
 
         Args:
+            gradients_at: `GradientsAt` of this replica.
             choose_shifts: Callable that maps the packed gradients, no longer scaled,
                 to the packed shifts.
 
         Returns:
             `Probe`.
-
-        Raises:
-            ValueError: if none can be taken.
         """
-        if self._gradients_at is None:
-            raise ValueError("A probe must know how the gradients are computed.")
         gradients = self._unscaled(self.packed)
         shifts = choose_shifts(gradients)
-        shifted_gradients, shifted_loss = self._gradients_at(shifts)
+        at = self._packing.packed(gradients_at)
+        shifted_gradients, shifted_loss = at(shifts)
         return Probe(
             gradients,
             self.loss,

@@ -43,7 +43,7 @@ def refuse_eager(tensors: Iterable[tf.Tensor]) -> None:
     >>> refuse_eager([])
     """
     for tensor in tensors:
-        if isinstance(tensor, tf.__internal__.EagerTensor):
+        if not tf.is_symbolic_tensor(tensor):
             raise ValueError(
                 "The gradients must be part of a traced step, for FuzzyHess takes them "
                 "again at shifted weights. Received: an eager tensor of shape "

@@ -20,7 +20,7 @@ from keras_fuzzyhess.python_code import check_python
 from keras_fuzzyhess.refusals import refuse_summed
 from keras_fuzzyhess.seen_values import SeenValues
 from keras_fuzzyhess.shifted_variables import ShiftedVariables
-from keras_fuzzyhess.summed_gradients import is_summed
+from keras_fuzzyhess.summed_gradients import are_summed
 
 # Attributes that tie an operation to its place in the original graph.
 _PLACEMENT_ATTRIBUTES = frozenset(
@@ -76,32 +76,31 @@ class GradientReplay:
     def __init__(
         self,
         gradients: Sequence[tf.Tensor],
-        loss: tf.Tensor | None,
+        loss: tf.Tensor,
         variables: Sequence[tf.Variable],
     ) -> None:
-        self._gradients = list(gradients)
-        self._targets = [*gradients, *([] if loss is None else [loss])]
-        path = find_path(self._gradients, self._targets[len(gradients) :], variables)
-        for gradient, variable in zip(gradients, variables, strict=True):
-            if is_summed(gradient, path):
+        self._targets = [*gradients, loss]
+        path = find_path(gradients, [loss], variables)
+        for variable, summed in zip(
+            variables, are_summed(gradients, path), strict=True
+        ):
+            if summed:
                 refuse_summed(variable.name)
         self._path = path.operations
         self._weights = path.weights
         self._shapes = [v.shape for v in variables]
-        self._graph = path.graphs[-1]
         self._seen = SeenValues(path)
 
     def __call__(
         self, shifts: Sequence[tf.Tensor]
-    ) -> tuple[list[tf.Tensor], tf.Tensor | None]:
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Gradients and loss at `w + shift`.
 
         Args:
             shifts: List of tensors of the weights' shapes.
 
         Returns:
-            Tuple of the list of gradients at the shifted weights and the loss there,
-            None if the replay was made without.
+            Tuple of the list of gradients at the shifted weights and the loss there.
         """
         graph = tf.compat.v1.get_default_graph()
         # Once the gradients are known, which keeps the order "gradients, shift, replay,
@@ -120,10 +119,9 @@ class GradientReplay:
             for target, inside in ((t, _known(t, clones)) for t in self._targets)
         ]
         outputs = shifted.restored(outputs)
-        for output, shape in zip(outputs, [*self._shapes, ()], strict=False):
+        for output, shape in zip(outputs, [*self._shapes, ()], strict=True):
             output.set_shape(shape)  # in a branch it is not inferred
-        count = len(self._gradients)
-        return outputs[:count], (outputs[count:] or [None])[0]
+        return outputs[:-1], outputs[-1]
 
     def _resources_in(self, graph: tf.Graph) -> dict:
         """What stands for each resource of the path in `graph`, a branch perhaps.
@@ -137,10 +135,10 @@ class GradientReplay:
         resources = {}
         for tensor in [*self._weights, *inputs]:
             if tensor.dtype == tf.resource:
-                outside = root(tensor)
-                is_variable = isinstance(outside, tf.__internal__.EagerTensor)
-                resources[outside.ref()] = (
-                    graph.capture(outside) if is_variable else outside
+                origin = root(tensor)
+                is_symbolic = tf.is_symbolic_tensor(origin)
+                resources[origin.ref()] = (
+                    origin if is_symbolic else graph.capture(origin)
                 )
         return resources
 

@@ -221,10 +221,10 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         grads = [g for g, v in pairs if not self._overwrite_variable_with_gradient(v)]
         variables = [native_variable(v) for v in stepped]
         loss, replay = self._measurable(grads, variables)
-        minibatch = Minibatch(grads, loss, replay, variables, self.loss_scale_factor)
+        minibatch = Minibatch(grads, loss, variables, self.loss_scale_factor)
         finite = is_finite_step(minibatch.loss, minibatch.packed)
         if replay is not None:
-            self._probe_if_due(minibatch, variables, finite)
+            self._probe_if_due(minibatch, replay, variables, finite)
         self.take_or_skip(
             finite,
             functools.partial(
@@ -258,14 +258,14 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         scale = self.loss_scale_factor or 1.0
         return ClosureGradients(loss_fn, [native_variable(v) for v in variables], scale)
 
-    def _probe_if_due(self, minibatch: Minibatch, variables, finite) -> None:
+    def _probe_if_due(self, minibatch: Minibatch, replay, variables, finite) -> None:
         due = self.is_probe_step()
         if self.gradient_accumulation_steps:
             steps = self.gradient_accumulation_steps
             due = due & tf.equal((self._iterations.value + 1) % steps, 0)
 
         def take() -> Probe:
-            return minibatch.probe(lambda gradients: self.shifts(gradients, variables))
+            return minibatch.probe(replay, lambda g: self.shifts(g, variables))
 
         # A probe in every step is taken outside of the branch, in which XLA on a CPU
         # computes gradients of convolutions many times more slowly.

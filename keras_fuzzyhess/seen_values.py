@@ -49,7 +49,8 @@ class SeenValues:
         ]
         resources = {root(tensor).ref() for _, tensor in used}
         self._note_changes(path.graphs, resources)
-        self._values: dict = {}
+        self._between: dict = {}  # by resource and version
+        self._values: dict = {}  # by operation and resource
         for op, tensor in used:
             self._values[op, root(tensor).ref()] = self._seen(op, tensor)
 
@@ -92,11 +93,11 @@ class SeenValues:
         if op.type == "ReadVariableOp":
             return op.outputs[0]
         key = root(resource).ref(), version
-        if key not in self._values:
-            self._values[key] = _read_between(
+        if key not in self._between:
+            self._between[key] = _read_between(
                 resource, dtype, changes[:version], changes[version:]
             )
-        return self._values[key]
+        return self._between[key]
 
 
 def variable_dtype(resource: tf.Tensor) -> tf.DType | None:

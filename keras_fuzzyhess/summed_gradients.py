@@ -1,5 +1,7 @@
 """Gradients that a training loop sums over several minibatches by itself."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from keras_fuzzyhess import effects
@@ -10,15 +12,18 @@ _SUMS = frozenset(
 )
 
 
-def is_summed(gradient: tf.Tensor, path: Path) -> bool:
-    """Whether a gradient has a term that a variable keeps from step to step.
+def are_summed(gradients: Sequence[tf.Tensor], path: Path) -> list[bool]:
+    """Whether each gradient has a term that a variable keeps from step to step.
 
     Such a variable is read by the gradient's last operations, sums and multiples, and
     the same step writes into it what depends on the weights.
 
     Args:
-        gradient: Symbolic tensor.
+        gradients: List of symbolic tensors.
         path: That of all gradients.
+
+    Returns:
+        List of bools.
 
     Example:
 
@@ -29,12 +34,13 @@ def is_summed(gradient: tf.Tensor, path: Path) -> bool:
     ...     gradient = 2 * w
     ...     total.assign_add(gradient)
     ...     path = find_path([gradient], [], [w])
-    ...     print(is_summed(gradient, path), is_summed(total / 2.0, path))
+    ...     print(are_summed([gradient, total / 2.0], path))
     >>> step()
-    False True
+    [False, True]
     """
-    kept = _kept_terms(gradient, path)
-    return bool(kept) and not kept.isdisjoint(_written_from_weights(path))
+    kept = [_kept_terms(gradient, path) for gradient in gradients]
+    written = _written_from_weights(path) if any(kept) else set()
+    return [not terms.isdisjoint(written) for terms in kept]
 
 
 def _kept_terms(gradient: tf.Tensor, path: Path) -> set:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_fuzzyhess import effects
-from keras_fuzzyhess.graph_path import find_path, root
+from keras_fuzzyhess.graph_path import ancestors, find_path, root
 from keras_fuzzyhess.minibatch import scalar_loss
 
 _ONES = re.compile(r"ones(_like)?(_\d+)?")  # as tapes name what they begin with
@@ -64,13 +64,12 @@ def find_loss(
         for tensor, used in uses.items()
         if _is_loss(tensor.deref(), used, path, marks, place)
     ]
-    backward = {op for op in _ancestors(marked) if effects.is_of_tape(op)}
-    if len(losses) != 1 or not _is_begun_with(losses[0], backward):
+    if len(losses) != 1 or any(_is_multiple(gradient) for gradient in gradients):
         return None
-    if any(_is_multiple(gradient) for gradient in gradients):
+    before = ancestors([losses[0].op])
+    backward = {op for op in ancestors(marked) - before if effects.is_of_tape(op)}
+    if not _is_begun_with(losses[0], before, backward):
         return None
-    before = _ancestors([losses[0].op])
-    backward -= before
     for op in before:
         inner = op.outputs[0] if op.outputs else None
         if (
@@ -79,7 +78,7 @@ def find_loss(
             and inner.ref() in uses
             and inner.shape.rank == 0
             and _is_loss(inner, len(operations), path, marks, place)
-            and not _is_differentiated(before - _ancestors([op]), reached, backward)
+            and not _is_differentiated(before - ancestors([op]), reached, backward)
         ):
             return None
     loss = scalar_loss(losses[0])
@@ -131,7 +130,7 @@ def _is_loss(
 ) -> bool:
     if not any(place[tensor.op] < mark < used for mark in marks):
         return False
-    before = {place[op] for op in _ancestors([tensor.op])}
+    before = {place[op] for op in ancestors([tensor.op]) if op in place}
     begin = min((mark for mark in marks if mark not in before), default=-1)
     if not place[tensor.op] < begin < used:
         return False
@@ -147,17 +146,19 @@ def _is_loss(
     return bool(forward) and before.issuperset(forward)
 
 
-def _is_begun_with(loss: tf.Tensor, backward: set[tf.Operation]) -> bool:
+def _is_begun_with(
+    loss: tf.Tensor, before: set[tf.Operation], backward: set[tf.Operation]
+) -> bool:
     """Whether a tape has begun with ones for this tensor, and for no other.
 
     Args:
         loss: The tensor.
-        backward: What tapes have added.
+        before: What it is computed by.
+        backward: What tapes have added, but for what it is computed by.
     """
-    before = _ancestors([loss.op])
     ones = {
         tensor.op
-        for op in backward - before
+        for op in backward
         for tensor in op.inputs
         if _ONES.fullmatch(tensor.op.name.rpartition("/")[2])
         and not effects.is_of_tape(tensor.op)
@@ -192,17 +193,6 @@ def _is_differentiated(
         elif read.isdisjoint(tensor.ref() for tensor in [*op.inputs, *op.outputs]):
             return False
     return True
-
-
-def _ancestors(operations: Sequence[tf.Operation]) -> set[tf.Operation]:
-    found: set[tf.Operation] = set()
-    stack = list(operations)
-    while stack:
-        op = stack.pop()
-        if op not in found:
-            found.add(op)
-            stack.extend(t.op for t in op.inputs)
-    return found
 
 
 def _is_multiple(gradient: tf.Tensor) -> bool:

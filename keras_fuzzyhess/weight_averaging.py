@@ -21,7 +21,7 @@ from keras_fuzzyhess.packing import Packing, native_variable
 from keras_fuzzyhess.replicas import cond_in_every_replica
 
 
-class _Constrained(threading.local):
+class _Stepped(threading.local):
     """The weights that a step has changed, by key; replicas are threads."""
 
     keys: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self._constrained = _Constrained()
+        self._stepped = _Stepped()
         self._had_no_weights = False
 
     def build(self, variables) -> None:
@@ -165,7 +165,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             cond_in_every_replica(tf.equal(self.iterations, 0), start, lambda: None)
 
     def _backend_apply_gradients(self, grads, trainable_variables) -> None:
-        self._constrained.keys = frozenset(map(self._var_key, trainable_variables))
+        self._stepped.keys = frozenset(map(self._var_key, trainable_variables))
         super()._backend_apply_gradients(grads, trainable_variables)
         if not self.use_ema:  # else Keras has done it
             self._update_model_variables_moving_average(self._trainable_variables)
@@ -185,7 +185,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
                 continue
             weight = tf.convert_to_tensor(variable)
             # Keras is going to constrain them after this.
-            if self._var_key(variable) in self._constrained.keys:
+            if self._var_key(variable) in self._stepped.keys:
                 weight = constrained(variable, weight)
             move_average(average.value, weight, rate)
 
