@@ -2,7 +2,8 @@
 
 The quickstart's convolutional network on MNIST (without dropout) and the benchmark's
 transformer, each trained by `fit` from the same initial weights and on the same
-minibatches, and evaluated in float32.
+minibatches, and evaluated in float32. Compiled by XLA, for TensorFlow's own convolutions
+of float16 are very slow on a CPU.
 
     python -m benchmarks.mixed_precision [--seeds 3] [--gradients 800]
 """
@@ -61,6 +62,7 @@ def final_loss(workload: Workload, policy: str, seed: int, steps: int) -> float:
     model.compile(
         FuzzyHess(),
         lambda y, logits: workload.loss(y, keras.ops.cast(logits, "float32")),
+        jit_compile=True,
     )
     count = min(steps * workload.batch_size, len(data.x))
     model.fit(

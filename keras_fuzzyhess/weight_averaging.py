@@ -17,6 +17,7 @@ from keras_fuzzyhess.averaged_weights import (
 )
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.in_place import move_average, overwrite
+from keras_fuzzyhess.outside_functions import outside_functions
 from keras_fuzzyhess.packing import Packing, native_variable
 from keras_fuzzyhess.replicas import cond_in_every_replica
 
@@ -74,9 +75,8 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
 
         def weight_or_zeros(variable):
             def initializer(shape, dtype=None):
-                with tf.init_scope():
-                    if native_variable(variable).is_initialized():
-                        return tf.convert_to_tensor(variable)
+                if native_variable(variable).is_initialized():
+                    return tf.convert_to_tensor(variable)
                 # `fit` makes the weights of a model without input shape while it traces
                 # the step that makes these, and gives them values after that.
                 self._had_no_weights = True
@@ -85,10 +85,12 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             return initializer
 
         averages = []
-        for variable in trainable_variables:
-            averages += super().add_optimizer_variables(
-                [variable], name, weight_or_zeros(variable)
-            )
+        # Weights are no constants that TensorFlow could lift out of a function.
+        with outside_functions():
+            for variable in trainable_variables:
+                averages += super().add_optimizer_variables(
+                    [variable], name, weight_or_zeros(variable)
+                )
         return averages
 
     def start_average(

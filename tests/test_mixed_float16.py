@@ -51,6 +51,17 @@ def test_steps_that_overflow_are_skipped_once(name):
     assert optimizer.diagnostics["probes"] == probes_in(12 - halvings, optimizer)
 
 
+@pytest.mark.parametrize("first", [[layers.Input((6,))], []], ids=["built", "unbuilt"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_xla_compiles_the_first_step(name, first):
+    """Weights of more than a few elements are no constants of the traced function."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([*first, layers.Dense(64, "tanh"), layers.Dense(1)])
+    model.compile(OPTIMIZERS[name](), "mse", jit_compile=True)
+    fit(model)
+    assert model.optimizer.inner_optimizer.diagnostics["probes"] > 0
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_saved_training_goes_on_to_the_bit(name, tmp_path):
     model = compiled(OPTIMIZERS[name](), steps_per_execution=2)
