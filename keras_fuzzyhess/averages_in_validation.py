@@ -9,6 +9,8 @@ import keras
 import numpy as np
 
 from keras_fuzzyhess.loss_scaling import inner_optimizer
+from keras_fuzzyhess.own_optimizers import optimizers_of
+from keras_fuzzyhess.weight_averaging import WeightAveragingOptimizer
 
 
 class _Kept(NamedTuple):
@@ -75,6 +77,9 @@ class AveragesInValidation(keras.callbacks.Callback):
     restore and save what was validated, and `BackupAndRestore` before it, for a
     training that is resumed must go on from the weights.
 
+    It does the same for optimizers of this package that the model has as attributes, as
+    GANs have two, and puts their averages in when `fit` ends, which does not know them.
+
     After an interrupt the next `fit` with such a callback goes on from the weights.
 
     Example:
@@ -94,6 +99,8 @@ class AveragesInValidation(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again, if a training before was interrupted."""
         self._weights_in()
+        for optimizer in _own_optimizers(self.model):
+            optimizer.finalized_by_a_callback()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again."""
@@ -114,8 +121,10 @@ class AveragesInValidation(keras.callbacks.Callback):
         self._averages_in()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Nothing is put back: `fit` has left the averages."""
+        """Nothing is put back: `fit` leaves the averages."""
         _with_averages.pop(self.model, None)
+        for optimizer in _own_optimizers(self.model):
+            optimizer.finalize_variable_values(_averaged_by(optimizer, self.model))
 
     def _averages_in(self) -> None:
         if not _still_in(self.model):
@@ -135,13 +144,34 @@ def _still_in(model: keras.Model) -> bool:
 
 
 def _put_in(model: keras.Model, by: object) -> None:
-    variables = model.trainable_variables
+    averaged = []
+    if model.optimizer is not None:
+        averaged.append((inner_optimizer(model.optimizer), model.trainable_variables))
+    for own in _own_optimizers(model):
+        averaged.append((own, _averaged_by(own, model)))
+    variables = [v for _, variables in averaged for v in variables]
     weights = [(v, keras.ops.convert_to_numpy(v)) for v in variables]
-    # Optimizers of this package start a new average when a training ends.
-    optimizer = inner_optimizer(model.optimizer)
-    install = getattr(optimizer, "install_averages", optimizer.finalize_variable_values)
-    install(variables)
+    for optimizer, variables_of_it in averaged:
+        # Optimizers of this package start a new average when a training ends.
+        finalize = optimizer.finalize_variable_values
+        getattr(optimizer, "install_averages", finalize)(variables_of_it)
     _with_averages[model] = _Kept(weights, [_hash(v) for v in variables], by)
+
+
+def _own_optimizers(model: keras.Model) -> list[WeightAveragingOptimizer]:
+    """Those of this package that `fit` does not know."""
+    compiled = inner_optimizer(model.optimizer)
+    return [
+        optimizer
+        for optimizer in optimizers_of(model)
+        if isinstance(optimizer, WeightAveragingOptimizer) and optimizer is not compiled
+    ]
+
+
+def _averaged_by(
+    optimizer: WeightAveragingOptimizer, model: keras.Model
+) -> list[keras.Variable]:
+    return [v for v in model.weights if optimizer.averages(v)]
 
 
 def _put_back(model: keras.Model) -> None:

@@ -18,6 +18,7 @@ from keras_fuzzyhess.averaged_weights import (
 from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
 from keras_fuzzyhess.in_place import move_average, overwrite
 from keras_fuzzyhess.outside_functions import outside_functions
+from keras_fuzzyhess.own_optimizers import OwnOptimizerWarning
 from keras_fuzzyhess.packing import Packing, native_variable
 from keras_fuzzyhess.replicas import cond_in_every_replica
 
@@ -46,6 +47,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._stepped = _Stepped()
+        self._warn_of_own_optimizer = OwnOptimizerWarning()
         self._had_no_weights = False
 
     def build(self, variables) -> None:
@@ -156,6 +158,8 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         return None if average is None else average.value
 
     def _apply_if_finite(self, grads, trainable_variables) -> None:
+        if self.use_ema:
+            self._warn_of_own_optimizer(self)
         variables = list(trainable_variables)
         super()._apply_if_finite(grads, variables)
 
@@ -210,6 +214,14 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
             self._distribution_strategy.extended.update(
                 native_variable(variable), install, args=(average,)
             )
+
+    def finalized_by_a_callback(self) -> None:
+        """Settles the warning that nobody is going to put the averages in."""
+        self._warn_of_own_optimizer.settle()
+
+    def averages(self, variable: keras.Variable) -> bool:
+        """Whether it keeps an average of a weight."""
+        return self.built and self._average_of(variable) is not None
 
     def install_averages(self, variables: Sequence[keras.Variable]) -> None:
         """Puts the averages in the place of the weights; the training may go on.

@@ -28,8 +28,8 @@ LAYERS = [
     {
         "arguments",
         "averaged_weights",
-        "averages_in_validation",
         "fuzzy",
+        "own_optimizers",
         "refusals",
         "closure",
         "curvature",
@@ -56,7 +56,7 @@ LAYERS = [
     {"second_gradient", "plots"},
     {"fuzzy_controlled"},
     {"salo", "monitor", "weight_averaging"},
-    {"optimizer"},
+    {"optimizer", "averages_in_validation"},
 ]
 
 

@@ -1,0 +1,79 @@
+"""Optimizers that a model has as attributes, which `fit` does not tell that it ends."""
+
+import sys
+import warnings
+
+import keras
+
+from keras_fuzzyhess.loss_scaling import inner_optimizer
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """The compiled optimizer, then those of the model's attributes, each once.
+
+    Lists, tuples and dicts are looked through; of Keras's `LossScaleOptimizer` it is
+    the optimizer inside.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd")
+    >>> model.own = [keras.optimizers.Adam()]
+    >>> [optimizer.name for optimizer in optimizers_of(model)]
+    ['SGD', 'adam']
+    """
+    values = [getattr(model, "optimizer", None), *vars(model).values()]
+    found: list[keras.optimizers.Optimizer] = []
+    for value in values:
+        inside = value.values() if isinstance(value, dict) else value
+        for each in inside if isinstance(value, dict | list | tuple) else [value]:
+            if isinstance(each, keras.optimizers.Optimizer):
+                optimizer = inner_optimizer(each)
+                if not any(optimizer is other for other in found):
+                    found.append(optimizer)
+    return found
+
+
+class OwnOptimizerWarning:
+    """Tells once that `fit` does not end with the averages of an optimizer.
+
+    Nothing tells an optimizer whose it is, but Python's stack while its step is traced.
+    """
+
+    def __init__(self) -> None:
+        self._is_due = True
+
+    def settle(self) -> None:
+        """From now on someone puts the averages in."""
+        self._is_due = False
+
+    def __call__(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Warns if a `train_step` calls it whose model is compiled with another.
+
+        Args:
+            optimizer: A `keras.optimizers.Optimizer` with `use_ema=True`.
+        """
+        model = _stepping_model() if self._is_due else None
+        if model is None or inner_optimizer(model.optimizer) is optimizer:
+            return
+        self._is_due = False
+        name = type(optimizer).__name__
+        warnings.warn(
+            f"`{type(model).__name__}` is not compiled with this {name}, so `fit` ends "
+            "without its averaged weights. Add `keras_fuzzyhess.AveragesInValidation()`"
+            " to the callbacks of `fit`, which puts them in; or call "
+            "`optimizer.finalize_variable_values(variables)` after it; or make the "
+            f"optimizer with `{name}(use_ema=False)`, for which `fit` is right as it "
+            "is.",
+            stacklevel=2,
+        )
+
+
+def _stepping_model() -> keras.Model | None:
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "train_step":
+            owner = frame.f_locals.get("self")
+            return owner if isinstance(owner, keras.Model) else None
+        frame = frame.f_back
+    return None

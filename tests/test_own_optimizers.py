@@ -1,0 +1,149 @@
+"""Optimizers that are attributes of a model: `fit` does not tell them that it ends."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_fuzzyhess import AveragesInValidation, FuzzyHess
+from tests.replicas import mirrored_strategy
+from tests.small_training import assert_same
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(96, 6)).astype("float32")
+Y = (X[:, :1] * X[:, 1:2]).astype("float32")
+
+
+def mean_square(outputs, y):
+    return tf.reduce_mean((tf.cast(outputs, tf.float32) - y) ** 2)
+
+
+class Pair(keras.Model):
+    """Two networks, each with an optimizer of its own."""
+
+    def __init__(self, where=list, wrap=lambda optimizer: optimizer, **settings):
+        super().__init__()
+        keras.utils.set_random_seed(0)
+        self.nets = [
+            keras.Sequential(
+                [layers.Input((6,)), layers.Dense(8, "tanh"), layers.Dense(1)]
+            )
+            for _ in range(2)
+        ]
+        made = [wrap(FuzzyHess(seed=i, **settings)) for i in range(2)]
+        self.own = dict(enumerate(made)) if where is dict else made
+        if where is vars:
+            self.first, self.second = made
+
+    def train_step(self, data):
+        x, y = data
+        losses = {}
+        for i, net in enumerate(self.nets):
+            with tf.GradientTape() as tape:
+                loss = mean_square(net(x, training=True), y)
+                scaled = self.own[i].scale_loss(loss)
+            weights = net.trainable_variables
+            self.own[i].apply(tape.gradient(scaled, weights), weights)
+            losses[f"loss_{i}"] = loss
+        return losses
+
+    def call(self, x):
+        return self.nets[0](x)
+
+    def test_step(self, data):
+        return {"error": mean_square(self(data[0]), data[1])}
+
+    def optimizer_of(self, i):
+        return getattr(self.own[i], "inner_optimizer", self.own[i])
+
+
+class LastWeights(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        self.weights = self.model.get_weights()
+
+
+def fit(model, *callbacks, epochs=3, **kwargs):
+    last = LastWeights()
+    fitted = model.fit(
+        X,
+        Y,
+        batch_size=16,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[*callbacks, last],
+        **kwargs,
+    )
+    return last.weights, fitted.history
+
+
+def pair(**kwargs):
+    model = Pair(**kwargs)
+    model.compile(jit_compile=False)
+    return model
+
+
+def test_one_warning_an_optimizer_names_both_ways_out():
+    model = pair()
+    with pytest.warns(UserWarning, match=r"AveragesInValidation.*finalize") as warned:
+        weights, _ = fit(model)
+    assert len(warned) == 2
+    assert_same(weights, model.get_weights())
+    fit(model)  # a warning would be an error
+
+
+@pytest.mark.parametrize("where", [list, dict, vars])
+def test_the_callback_ends_with_the_averages_of_all(where):
+    model = pair(where=where)
+    weights, history = fit(
+        model, AveragesInValidation(), validation_data=(X, Y), validation_batch_size=96
+    )
+    for i, net in enumerate(model.nets):
+        averages = model.optimizer_of(i)._model_variables_moving_average
+        assert_same(net.get_weights(), [a.numpy() for a in averages])
+    assert any(
+        (a != b).any() for a, b in zip(weights, model.get_weights(), strict=True)
+    )
+    loss = np.mean((model.nets[0].predict(X, verbose=0) - Y) ** 2)
+    np.testing.assert_allclose(history["val_error"][-1], loss, rtol=1e-5)
+
+
+def test_the_callback_leaves_the_training_as_it_is():
+    with pytest.warns(UserWarning, match="AveragesInValidation"):
+        alone, _ = fit(pair())
+    beside, _ = fit(pair(), AveragesInValidation(), validation_data=(X, Y))
+    assert_same(alone, beside)
+
+
+def test_without_averages_there_is_no_warning():
+    model = pair(use_ema=False)
+    weights, _ = fit(model)
+    assert_same(weights, model.get_weights())
+
+
+def test_loss_scaling_around_them():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = pair(wrap=keras.optimizers.LossScaleOptimizer)
+    weights, _ = fit(model, AveragesInValidation())
+    assert any(
+        (a != b).any() for a, b in zip(weights, model.get_weights(), strict=True)
+    )
+
+
+def test_no_compiled_optimizer_at_all():
+    model = Pair()
+    model.compile(optimizer=None, jit_compile=False)
+    weights, _ = fit(model, AveragesInValidation())
+    assert any(
+        (a != b).any() for a, b in zip(weights, model.get_weights(), strict=True)
+    )
+
+
+def test_two_replicas():
+    with mirrored_strategy().scope():
+        model = pair()
+        weights, _ = fit(model, AveragesInValidation())
+    assert any(
+        (a != b).any() for a, b in zip(weights, model.get_weights(), strict=True)
+    )
