@@ -150,7 +150,7 @@ def _put_in(model: keras.Model, by: object) -> None:
     for own in _own_optimizers(model):
         averaged.append((own, _averaged_by(own, model)))
     variables = [v for _, variables in averaged for v in variables]
-    weights = [(v, keras.ops.convert_to_numpy(v)) for v in variables]
+    weights = [(v, v.numpy()) for v in variables]
     for optimizer, variables_of_it in averaged:
         # Optimizers of this package start a new average when a training ends.
         finalize = optimizer.finalize_variable_values
@@ -185,4 +185,4 @@ def _put_back(model: keras.Model) -> None:
 
 
 def _hash(variable: keras.Variable) -> int:
-    return hash(keras.ops.convert_to_numpy(variable).tobytes())
+    return hash(variable.numpy().tobytes())

@@ -139,8 +139,10 @@ def refuse_noise(first: tf.Tensor, second: tf.Tensor) -> None:
     if abs(float(first - second)) > 1e-5 * abs(float(first)):
         raise ValueError(
             "`loss_fn` must give the same loss when it is called twice at the same "
-            f"weights. Received: {float(first)}, then {float(second)}. Take noise "
-            "from Keras layers or a `keras.random.SeedGenerator`, draw the minibatch "
-            "outside of `loss_fn`, or train inside `tf.function`, where the noise is "
-            "shared."
+            f"weights. Received: {float(first)}, then {float(second)}. If it draws "
+            "noise, take that from Keras layers or a `keras.random.SeedGenerator`; "
+            "draw the minibatch outside of `loss_fn`; if a layer in it assigns a "
+            "`tf.Variable`, as a counter, make that with `self.add_weight(trainable="
+            "False)`, without a `tf.function` of the layer. Or decorate the whole "
+            "training step, in which `minimize` is called, with `@tf.function`."
         )

@@ -158,6 +158,6 @@ class FiniteStepOptimizer(keras.optimizers.Optimizer):
         >>> bool(min(path[1][0], path[2][0]) < w[0] < max(path[1][0], path[2][0]))
         True
         """
-        if self.built and keras.ops.convert_to_numpy(self.iterations) > 0:
+        if self.built and int(self.iterations.numpy()) > 0:
             super().finalize_variable_values(var_list)
         self.warn_of_skipped_steps()

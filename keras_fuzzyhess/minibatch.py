@@ -14,10 +14,50 @@ GradientsAt = Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]
 
 
 class PendingStep(threading.local):
-    """What an optimizer learns of a step before `apply`; replicas are threads."""
+    """What an optimizer learns of a step before `apply`; replicas are threads.
 
-    loss: tf.Tensor | None = None
-    loss_fn: Callable[[], tf.Tensor] | None = None
+    Attributes:
+        losses: List of tensors, those of `scale_loss` since the last step.
+        loss_fn: Callable without arguments that returns the loss, or None.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self.losses: list[tf.Tensor] = []
+        self.loss_fn: Callable[[], tf.Tensor] | None = None
+
+    def tell(self, loss: tf.Tensor) -> None:
+        """Takes note of a loss, beside others of the same traced function.
+
+        Raises:
+            ValueError: if it is a list or another structure of losses.
+
+        Example:
+
+        >>> pending = PendingStep()
+        >>> pending.tell(tf.constant(1.0))
+        >>> [float(loss) for loss in pending.losses]
+        [1.0]
+        """
+        if isinstance(loss, list | tuple | dict):
+            raise ValueError(
+                "`scale_loss` must be given one loss. Received: a "
+                f"{type(loss).__name__} of {len(loss)}. Give their sum: "
+                "`optimizer.scale_loss(loss_1 + loss_2)`."
+            )
+        graph = getattr(loss, "graph", None) if tf.is_symbolic_tensor(loss) else None
+        beside = [
+            told
+            for told in self.losses
+            if graph is not None
+            and tf.is_symbolic_tensor(told)
+            and told.graph is graph
+            and told is not loss
+        ]
+        self.losses = [*beside, loss]
 
 
 class Probe(NamedTuple):
@@ -163,6 +203,18 @@ def _dense(gradient, variable: tf.Variable) -> tf.Tensor | None:
         )
     tensor.set_shape(variable.shape)
     return tensor
+
+
+def sum_of_losses(losses: Sequence[tf.Tensor]) -> tf.Tensor | None:
+    """Their sum as one number, of which a tape takes the gradient; None of none.
+
+    Example:
+
+    >>> float(sum_of_losses([tf.constant([1.0, 2.0]), tf.constant(4.0)]))
+    7.0
+    """
+    scalars = [scalar_loss(loss) for loss in losses]
+    return sum(tf.cast(s, scalars[0].dtype) for s in scalars) if scalars else None
 
 
 def scalar_loss(loss: tf.Tensor) -> tf.Tensor:

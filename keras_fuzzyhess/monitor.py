@@ -175,4 +175,4 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
 
 def _steps_taken(optimizer: FuzzyControlledOptimizer) -> int:
     # Neither a tensor nor a variable on several replicas is a number by itself.
-    return int(keras.ops.convert_to_numpy(optimizer.iterations))
+    return int(optimizer.iterations.numpy())

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from types import FrameType
 
 import keras
 
@@ -70,7 +71,7 @@ class OwnOptimizerWarning:
 
 
 def _stepping_model() -> keras.Model | None:
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == "train_step":
             owner = frame.f_locals.get("self")

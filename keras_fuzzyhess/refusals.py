@@ -217,7 +217,7 @@ def refuse_unknown_loss(optimizer: str) -> None:
         f"{optimizer} must know the loss of a step. Received: gradients without one, "
         "and no single tensor of the traced function is their loss beyond doubt. Call "
         "`loss = optimizer.scale_loss(loss)` inside the tape, before the gradients are "
-        "computed, and of a loop that sums losses after it, with their sum."
+        "computed. Of several losses, or of those of a Python loop, give their sum."
     )
 
 
@@ -233,8 +233,8 @@ def eager_code(optimizer: str) -> str:
         remedy = "Take back `tf.config.run_functions_eagerly(True)`"
     else:
         remedy = (
-            "Compile the model without `run_eagerly=True`, or decorate the training "
-            "step of your own with `@tf.function`"
+            "Compile the model without `run_eagerly=True`, or compute and apply the "
+            "gradients in one function that is decorated with `@tf.function`"
         )
     return (
         f"{optimizer} was given gradients of eager code, which do not show how they "
@@ -264,8 +264,8 @@ class EagerCodeWarning:
         if self._is_due:
             warnings.warn(
                 f"{eager_code(optimizer)} Until then it trains without probes: nothing "
-                "measures the curvature, and nothing shortens or lengthens the steps "
-                "but `learning_rate`.",
+                "measures the curvature, and after the first 20 steps nothing shortens "
+                "or lengthens the steps but `learning_rate`.",
                 stacklevel=2,
             )
         self._is_due = False

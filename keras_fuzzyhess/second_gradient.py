@@ -24,6 +24,7 @@ from keras_fuzzyhess.minibatch import (
     Probe,
     dense_gradients,
     scalar_loss,
+    sum_of_losses,
 )
 from keras_fuzzyhess.outside_functions import outside_functions
 from keras_fuzzyhess.packing import Packing, native_variable
@@ -83,7 +84,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         """Takes note of the loss and scales it by `loss_scale_factor`, if given.
 
         `fit` calls it. A training loop of your own calls it inside the tape; without,
-        the optimizer looks for the loss in the traced step (`traced_loss.py`).
+        the optimizer looks for the loss in the traced step (`traced_loss.py`). The
+        losses of several calls before one step count as their sum.
 
         Args:
             loss: Scalar tensor.
@@ -104,7 +106,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         >>> float(tf.reduce_sum(w**2)) < 34.0
         True
         """
-        self._pending.loss = loss
+        self._pending.tell(loss)
         return super().scale_loss(loss)
 
     def minimize(
@@ -148,7 +150,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         gradients, loss = closure.at_weights()
         if not self.built:
             refuse_noise(loss, closure.at_weights()[1])
-        self._pending.loss, self._pending.loss_fn = loss, loss_fn
+        self._pending.losses, self._pending.loss_fn = [loss], loss_fn
         self.apply(gradients, variables)
         if int(self._skipped_in_a_row.numpy()) == 0:
             closure.commit()
@@ -188,7 +190,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
             grads = dense_gradients(grads, variables)
             self._apply_if_finite(grads, variables)
         finally:
-            self._pending.loss = self._pending.loss_fn = None
+            self._pending.clear()
 
     def build(self, variables) -> None:
         """Creates the optimizer's variables, one set for each of `variables`.
@@ -238,19 +240,19 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         self, grads: list[tf.Tensor], variables: list[tf.Variable]
     ) -> tuple[tf.Tensor, GradientsAt | None]:
         """The loss, as far as it is known, and how to take the gradients again."""
-        loss, loss_fn = self._pending.loss, self._pending.loss_fn
+        losses, loss_fn = self._pending.losses, self._pending.loss_fn
         if loss_fn is not None:
-            return loss, self._closure_gradients(loss_fn, variables)
+            return losses[0], self._closure_gradients(loss_fn, variables)
         if tf.executing_eagerly():
             has_other_steps = self.is_probe_step() is not True
             self._warn_of_eager_code(type(self).__name__, has_other_steps)
-            is_known = loss is not None and not tf.is_symbolic_tensor(loss)
-            return scalar_loss(loss) if is_known else tf.zeros(()), None
-        if loss is None or not is_around(loss):  # left over from another function
-            loss = find_loss(grads, variables)
+            known = [loss for loss in losses if not tf.is_symbolic_tensor(loss)]
+            return scalar_loss(known[0]) if known else tf.zeros(()), None
+        told = [x for x in losses if is_around(x)]  # not left over from elsewhere
+        loss = told[0] if len(told) == 1 else find_loss(grads, variables)
+        loss = sum_of_losses(told if loss is None else [loss])
         if loss is None:
             refusals.refuse_unknown_loss(type(self).__name__)
-        loss = scalar_loss(loss)
         return loss, GradientReplay(grads, loss, variables)
 
     def _closure_gradients(self, loss_fn, variables) -> ClosureGradients:

@@ -1,0 +1,141 @@
+"""Losses that a training loop tells by `scale_loss`: one, several, and left over."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_fuzzyhess import FuzzyHess
+from tests.small_training import assert_same
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 6)).astype("float32")
+Y = (X[:, :1] * X[:, 1:2]).astype("float32")
+
+
+def error(model):
+    return tf.reduce_mean((model(X) - Y) ** 2)
+
+
+def penalty(model):
+    return 0.01 * tf.add_n([tf.reduce_sum(v**2) for v in model.trainable_variables])
+
+
+def told_as_sum(optimizer, model):
+    return optimizer.scale_loss(error(model) + penalty(model))
+
+
+def told_one_by_one(optimizer, model):
+    return [optimizer.scale_loss(error(model)), optimizer.scale_loss(penalty(model))]
+
+
+def told_the_other_way_round(optimizer, model):
+    return told_one_by_one(optimizer, model)[::-1]
+
+
+def told_twice(optimizer, model):
+    loss = error(model) + penalty(model)
+    optimizer.scale_loss(loss)
+    return optimizer.scale_loss(loss)
+
+
+def not_told_at_all(optimizer, model):
+    return error(model) + penalty(model)
+
+
+def trained(losses_of, make=lambda: FuzzyHess(seed=0), steps=30):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [layers.Input((6,)), layers.Dense(8, "tanh"), layers.Dense(1)]
+    )
+    optimizer = make()
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            losses = losses_of(optimizer, model)
+        weights = model.trainable_variables
+        optimizer.apply(tape.gradient(losses, weights), weights)
+
+    for _ in range(steps):
+        step()
+    return model, optimizer
+
+
+@pytest.mark.parametrize(
+    "losses_of",
+    [told_one_by_one, told_the_other_way_round, told_twice, not_told_at_all],
+)
+@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+def test_several_losses_count_as_their_sum(losses_of, make):
+    model, optimizer = trained(losses_of, make)
+    expected, of_the_sum = trained(told_as_sum, make)
+    for name, value in of_the_sum.diagnostics.items():
+        np.testing.assert_allclose(optimizer.diagnostics[name], value, rtol=1e-3)
+    for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("structure", [list, tuple])
+def test_a_structure_of_losses_is_refused_with_the_way_out(structure):
+    def losses_of(optimizer, model):
+        return optimizer.scale_loss(structure([error(model), penalty(model)]))
+
+    with pytest.raises(ValueError, match=r"Give their sum.*loss_1 \+ loss_2"):
+        trained(losses_of)
+
+
+def test_untold_losses_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="Of several losses.*give their sum"):
+        trained(lambda optimizer, model: [error(model), penalty(model)])
+
+
+def test_one_optimizer_for_two_networks_whose_losses_are_told_before_both_steps():
+    """Each step has the loss of its own gradients, not the sum."""
+
+    def train(separately):
+        keras.utils.set_random_seed(0)
+        models = [keras.Sequential([layers.Input((6,)), layers.Dense(1)]) for _ in "ab"]
+        weights = [m.trainable_variables for m in models]
+        optimizer = FuzzyHess(seed=0)
+        optimizer.build(weights[0] + weights[1])
+
+        @tf.function
+        def step():
+            gradients = []
+            for factor, model, own in zip((1.0, 100.0), models, weights, strict=True):
+                with tf.GradientTape() as tape:
+                    loss = optimizer.scale_loss(factor * error(model))
+                gradients.append(tape.gradient(loss, own))
+                if separately:
+                    optimizer.apply(gradients[-1], own)
+            if not separately:
+                for gradient, own in zip(gradients, weights, strict=True):
+                    optimizer.apply(gradient, own)
+
+        for _ in range(10):
+            step()
+        return [w.numpy() for w in weights[0] + weights[1]], optimizer.diagnostics
+
+    assert train(True)[1]["loss_trend"] == pytest.approx(
+        train(False)[1]["loss_trend"], rel=1e-3
+    )
+
+
+def test_a_loss_told_in_vain_is_forgotten():
+    """One of another traced function, or of a step that was never taken."""
+    model, optimizer = trained(told_as_sum, steps=3)
+
+    @tf.function
+    def only_tell():
+        return optimizer.scale_loss(1000.0 * error(model))
+
+    only_tell()
+    only_tell()
+    expected, _ = trained(told_as_sum, steps=3)
+    assert_same(model.get_weights(), expected.get_weights())
+    with tf.GradientTape() as tape:
+        loss = optimizer.scale_loss(error(model))
+    assert float(tape.gradient(loss, model.trainable_variables)[1][0]) != 0
+    assert len(optimizer._pending.losses) == 1
