@@ -18,6 +18,11 @@ from keras_fuzzyhess.minibatch import scalar_loss
 _ONES = re.compile(r"ones(_like)?(_\d+)?")  # as tapes name what they begin with
 _SUMS = ("Add", "AddV2", "AddN", "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
+# What hands a gradient on as it is, bounds it, or joins the slices of an embedding.
+_SAME = ("Identity", "Cast", "Reshape", "UnsortedSegmentSum", "ClipByValue")
+_SAME += ("Minimum", "Maximum")
+_CLIPPING = re.compile(r"(^|/)clip_by_(global_)?norm(_\d+)?(/|$)")
+_SAMPLES = re.compile(r"(^|/)loop_body(_\d+)?/")  # `tape.jacobian` traces one of many
 
 
 def find_loss(
@@ -64,7 +69,7 @@ def find_loss(
         for tensor, used in uses.items()
         if _is_loss(tensor.deref(), used, path, marks, place)
     ]
-    if len(losses) != 1 or any(_is_multiple(gradient) for gradient in gradients):
+    if len(losses) != 1 or not all(_is_of_a_tape(gradient) for gradient in gradients):
         return None
     before = ancestors([losses[0].op])
     backward = {op for op in ancestors(marked) - before if effects.is_of_tape(op)}
@@ -118,7 +123,12 @@ def _may_be_loss(tensor: tf.Tensor) -> bool:
     is_kept = any(
         effects.is_of_tape(op) and op.type not in _SHAPES for op in tensor.consumers()
     )
-    return tensor.dtype.is_floating and (tensor.shape.rank == 0 or not is_kept)
+    is_of_a_sample = _SAMPLES.search(tensor.op.name)
+    return (
+        tensor.dtype.is_floating
+        and (tensor.shape.rank == 0 or not is_kept)
+        and not is_of_a_sample
+    )
 
 
 def _is_loss(
@@ -195,14 +205,27 @@ def _is_differentiated(
     return True
 
 
-def _is_multiple(gradient: tf.Tensor) -> bool:
-    """Whether a gradient was turned round or multiplied by a number in the end."""
-    op = gradient.op
-    if effects.is_of_tape(op):
-        return False
-    return op.type == "Neg" or (
-        op.type == "Mul" and any(tf.get_static_value(x) is not None for x in op.inputs)
-    )
+def _is_of_a_tape(gradient: tf.Tensor) -> bool:
+    """Whether a gradient is as a tape has made it, but for clipping and a divisor.
+
+    Turned round, weighted or added to, it is the gradient of another loss.
+    """
+    tensors = [gradient]
+    while tensors:
+        op = root(tensors.pop()).op
+        if effects.is_of_tape(op):
+            continue
+        if op.type == "AddN":  # as a tape does it, if all are of a tape
+            tensors.extend(op.inputs)
+            continue
+        if op.type == "RealDiv":
+            divisor = tf.get_static_value(op.inputs[1])
+            if divisor is not None and (divisor <= 0).any():
+                return False
+        elif op.type not in _SAME and not _CLIPPING.search(op.name):
+            return False
+        tensors.append(op.inputs[0])
+    return True
 
 
 def _common_divisor(

@@ -138,8 +138,72 @@ def apply_weighted(w):
     return tape.gradient(losses, w, output_gradients=tf.constant([1.0, -1.0]))
 
 
+def apply_negative_and_clipped(w):
+    return tf.clip_by_norm(apply_negative(w), 1.0)
+
+
+def apply_negative_and_clipped_by_all(w):
+    return tf.clip_by_global_norm([apply_negative(w)], 1.0)[0][0]
+
+
+def apply_negative_where_finite(w):
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_sum(w**2)
+    gradient = tape.gradient(loss, w)
+    return tf.where(tf.math.is_finite(gradient), -gradient, 0.0)
+
+
+def apply_by_a_negative_divisor(w):
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_sum(w**2)
+    return tape.gradient(loss, w) / -1.0
+
+
+def apply_with_a_decay(w):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(w**2)
+    return tape.gradient(loss, w) + 0.5 * w
+
+
+def apply_mean_of_samples(w):
+    with tf.GradientTape() as tape:
+        losses = tf.linalg.matvec(tf.ones((3, 2)), w**2)
+    return tf.reduce_mean(tape.jacobian(losses, w), axis=0)
+
+
+def apply_clipped_samples(w):
+    with tf.GradientTape() as tape:
+        losses = tf.reduce_mean((tf.ones((3, 2)) * w) ** 2, axis=1)
+    each = tape.jacobian(losses, w)
+    return tf.reduce_sum(tf.clip_by_norm(each, 1.0, axes=[1]), axis=0)
+
+
+def apply_those_of_a_function(w):
+    @tf.function(autograph=False)
+    def inside():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(w**2)
+        return tape.gradient(loss, w)
+
+    return inside()
+
+
 @pytest.mark.parametrize(
-    "gradient_of", [apply_sum_of_two, apply_negative, apply_double, apply_weighted]
+    "gradient_of",
+    [
+        apply_sum_of_two,
+        apply_negative,
+        apply_negative_and_clipped,
+        apply_negative_and_clipped_by_all,
+        apply_negative_where_finite,
+        apply_by_a_negative_divisor,
+        apply_double,
+        apply_weighted,
+        apply_with_a_decay,
+        apply_mean_of_samples,
+        apply_clipped_samples,
+        apply_those_of_a_function,
+    ],
 )
 def test_finds_none_for_gradients_of_something_else(gradient_of):
     w = tf.Variable(W)
@@ -149,6 +213,34 @@ def test_finds_none_for_gradients_of_something_else(gradient_of):
         assert find_loss([gradient_of(w)], [w]) is None
 
     step()
+
+
+CLIPPED = {
+    "by value": lambda gradients: [tf.clip_by_value(g, -1.0, 1.0) for g in gradients],
+    "by norm": lambda gradients: [tf.clip_by_norm(g, 1.0) for g in gradients],
+    "by global norm": lambda gradients: tf.clip_by_global_norm(gradients, 1.0)[0],
+    "by hand": lambda gradients: [
+        g / tf.maximum(tf.linalg.global_norm(gradients), 1.0) for g in gradients
+    ],
+}
+
+
+@pytest.mark.parametrize("clip", CLIPPED.values(), ids=CLIPPED)
+def test_finds_the_loss_of_clipped_gradients(clip):
+    """Of a matrix, a scalar and an embedding, whose gradient is one of slices."""
+    variables = [tf.Variable(W), tf.Variable(2.0), tf.Variable(W[:, None])]
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            rows = tf.gather(variables[2], [1, 1])
+            loss = tf.add_n([tf.reduce_sum(w**2) for w in (*variables[:2], rows)])
+        gradients = clip(
+            [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+        )
+        return find_loss(gradients, variables)
+
+    np.testing.assert_allclose(step(), 25.0 + 4.0 + 32.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("divisor", ["constant", "variable", "norm"])
