@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from keras_fuzzyhess.minibatch import scalar_loss
+
 
 class _RecordingScope(keras.StatelessScope):
     """Keeps what is assigned to Keras variables, without assigning it.
@@ -114,12 +116,22 @@ class ClosureGradients:
 
     def _evaluate(self):
         with _RecordingScope(self._variables) as scope, tf.GradientTape() as tape:
-            loss = self._loss_fn()
+            loss = scalar_loss(_checked(self._loss_fn()))
         gradients = [
             None if g is None else self._scale * tf.convert_to_tensor(g)
             for g in tape.gradient(loss, self._variables)
         ]
         return gradients, loss, scope.updates
+
+
+def _checked(loss):
+    if not tf.is_tensor(loss):
+        raise ValueError(
+            "`loss_fn` must return the loss as a tensor that is computed from the "
+            f"weights. Received: {loss!r} of type {type(loss).__name__}. Return what "
+            "TensorFlow or `keras.ops` computed, neither a number nor an array."
+        )
+    return loss
 
 
 def refuse_noise(first: tf.Tensor, second: tf.Tensor) -> None:

@@ -5,6 +5,7 @@ every moving average and stay. So a step looks first whether its loss and its gr
 are finite, and only then touches anything, as Keras's `LossScaleOptimizer` does.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -112,7 +113,7 @@ class FiniteStepOptimizer(keras.optimizers.Optimizer):
         """Warns if ten steps in a row were skipped since it was called last.
 
         `fit` calls it at its end, `FuzzyHessMonitor` after every epoch, `minimize` in
-        eager code after every step.
+        eager code after every step. Inside a `tf.function` it does nothing.
 
         Example:
 
@@ -124,7 +125,9 @@ class FiniteStepOptimizer(keras.optimizers.Optimizer):
         >>> optimizer.diagnostics["skipped_in_a_row"], w.numpy().item()
         (9, 1.0)
         """
-        if not self.built or int(self._warnings_due.numpy()) == 0:
+        if tf.inside_function() or not self.built:
+            return
+        if int(self._warnings_due.numpy()) == 0:
             return
         self._warnings_due.assign(0)
         warnings.warn(
@@ -158,6 +161,9 @@ class FiniteStepOptimizer(keras.optimizers.Optimizer):
         >>> bool(min(path[1][0], path[2][0]) < w[0] < max(path[1][0], path[2][0]))
         True
         """
-        if self.built and int(self.iterations.numpy()) > 0:
-            super().finalize_variable_values(var_list)
+        finalize = functools.partial(super().finalize_variable_values, var_list)
+        if tf.inside_function():
+            cond_in_every_replica(self.iterations > 0, finalize, lambda: None)
+        elif self.built and int(self.iterations.numpy()) > 0:
+            finalize()
         self.warn_of_skipped_steps()

@@ -155,7 +155,7 @@ def dense_gradients(
     gradients: Sequence[tf.Tensor | tf.IndexedSlices | None],
     variables: Sequence[tf.Variable],
 ) -> list[tf.Tensor | None]:
-    """Gradients as tensors that are known to have the shapes of their weights.
+    """Gradients as tensors that are known to have shapes and dtypes of their weights.
 
     When a step is traced for minibatches of any size, the shape of a gradient is not
     always inferred.
@@ -202,7 +202,7 @@ def _dense(gradient, variable: tf.Variable) -> tf.Tensor | None:
             "gradients and weights in the same order."
         )
     tensor.set_shape(variable.shape)
-    return tensor
+    return tf.cast(tensor, variable.dtype)
 
 
 def sum_of_losses(losses: Sequence[tf.Tensor]) -> tf.Tensor | None:

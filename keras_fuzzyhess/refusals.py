@@ -202,17 +202,30 @@ def refuse_unknown(variables: Sequence[tf.Variable]) -> None:
         "what FuzzyHess measures. Received: gradients of "
         f"{[v.name for v in variables]} in whose graph no weight is read: they are "
         "made by Python code such as `tf.py_function`, belong to other weights, or "
-        f"come from an earlier call. {TRACED} To sum the gradients of several "
+        "come from an earlier call. If the loss is linear in the weights, tell it: "
+        f"`optimizer.scale_loss(loss)`. Else: {TRACED} To sum the gradients of several "
         "minibatches, apply each, with `FuzzyHess(gradient_accumulation_steps=...)`."
     )
 
 
-def refuse_unknown_loss(optimizer: str) -> None:
+def refuse_unknown_loss(optimizer: str, told_elsewhere: bool) -> None:
     """Refuses gradients of which nobody has told the loss, and none is seen.
+
+    Args:
+        optimizer: String, the name of its class.
+        told_elsewhere: Bool, whether a loss was told in a function that has ended.
 
     Raises:
         ValueError: always.
     """
+    if told_elsewhere:
+        raise ValueError(
+            f"{optimizer} must know the loss of a step where the gradients are applied."
+            " Received: a loss that `scale_loss` was given inside another function, "
+            "loop or branch, out of which it cannot be seen. Return the loss from "
+            "there and call `optimizer.scale_loss(loss)` again beside `apply`, where "
+            "its result is not needed."
+        )
     raise ValueError(
         f"{optimizer} must know the loss of a step. Received: gradients without one, "
         "and no single tensor of the traced function is their loss beyond doubt. Call "

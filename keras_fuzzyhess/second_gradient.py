@@ -85,7 +85,8 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
 
         `fit` calls it. A training loop of your own calls it inside the tape; without,
         the optimizer looks for the loss in the traced step (`traced_loss.py`). The
-        losses of several calls before one step count as their sum.
+        losses of several calls before one step count as their sum, so multiply losses
+        by their weights, not gradients.
 
         Args:
             loss: Scalar tensor.
@@ -252,7 +253,7 @@ class SecondGradientOptimizer(FiniteStepOptimizer):
         loss = told[0] if len(told) == 1 else find_loss(grads, variables)
         loss = sum_of_losses(told if loss is None else [loss])
         if loss is None:
-            refusals.refuse_unknown_loss(type(self).__name__)
+            refusals.refuse_unknown_loss(type(self).__name__, bool(losses))
         return loss, GradientReplay(grads, loss, variables)
 
     def _closure_gradients(self, loss_fn, variables) -> ClosureGradients:

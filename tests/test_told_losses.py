@@ -139,3 +139,129 @@ def test_a_loss_told_in_vain_is_forgotten():
         loss = optimizer.scale_loss(error(model))
     assert float(tape.gradient(loss, model.trainable_variables)[1][0]) != 0
     assert len(optimizer._pending.losses) == 1
+
+
+@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+def test_a_loss_told_in_another_function_is_told_again_beside_apply(make):
+    """The refusal says so, and what it says works."""
+
+    def train(tell_again, steps=20):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([layers.Input((6,)), layers.Dense(8), layers.Dense(1)])
+        weights, optimizer = model.trainable_variables, make()
+
+        @tf.function
+        def compute():
+            with tf.GradientTape() as tape:
+                loss = optimizer.scale_loss(error(model))
+            return loss, tape.gradient(loss, weights)
+
+        @tf.function
+        def step():
+            loss, gradients = compute()
+            if tell_again:
+                optimizer.scale_loss(loss)
+            optimizer.apply(gradients, weights)
+
+        for _ in range(steps):
+            step()
+        return model, optimizer
+
+    with pytest.raises(ValueError, match=r"inside another function.*beside `apply`"):
+        train(tell_again=False)
+    model, optimizer = train(tell_again=True)
+    assert optimizer.diagnostics["probes"] > 0
+    assert float(error(model)) < float(error(train(True, steps=1)[0]))
+
+
+def test_a_linear_loss_that_is_told_is_trained():
+    def linear(model):
+        return tf.reduce_mean(model(X) * Y)
+
+    def train(told):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([layers.Input((6,)), layers.Dense(1)])
+        optimizer = FuzzyHess(seed=0)
+
+        @tf.function
+        def step():
+            with tf.GradientTape() as tape:
+                loss = linear(model)
+                loss = optimizer.scale_loss(loss) if told else loss
+            weights = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, weights), weights)
+
+        for _ in range(10):
+            step()
+        return float(linear(model))
+
+    with pytest.raises(ValueError, match="linear in the weights.*scale_loss"):
+        train(told=False)
+    assert train(told=True) < 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+def test_gradients_of_another_dtype_are_cast(make, dtype):
+    """As Keras's optimizers do."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([layers.Input((6,)), layers.Dense(1)])
+    weights, optimizer = model.trainable_variables, make()
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = optimizer.scale_loss(error(model))
+        gradients = tape.gradient(loss, weights)
+        optimizer.apply([tf.cast(g, dtype) for g in gradients], weights)
+
+    for _ in range(10):
+        step()
+    assert optimizer.diagnostics["probes"] > 0
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+def test_a_training_may_end_inside_the_function_that_trains(make):
+    def train(inside):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([layers.Input((6,)), layers.Dense(1)])
+        weights, optimizer = model.trainable_variables, make()
+        optimizer.build(weights)
+
+        @tf.function
+        def run():
+            for _ in tf.range(10):
+                with tf.GradientTape() as tape:
+                    loss = error(model)
+                optimizer.scale_loss(loss)
+                optimizer.apply(tape.gradient(loss, weights), weights)
+            if inside:
+                optimizer.finalize_variable_values(weights)
+
+        run()
+        if not inside:
+            optimizer.finalize_variable_values(weights)
+        return model.get_weights()
+
+    for a, b in zip(train(True), train(False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [1.0, None, np.float32(1), np.ones(2), [1.0]])
+def test_eager_minimize_refuses_what_is_no_tensor(value):
+    w = tf.Variable([1.0])
+    with pytest.raises(ValueError, match="must return the loss as a tensor"):
+        FuzzyHess().minimize(lambda: value, [w])
+
+
+def test_eager_minimize_takes_the_sum_of_a_vector():
+    """As a traced step does."""
+
+    def train(reduce):
+        w, optimizer = tf.Variable([1.0, 2.0]), FuzzyHess(seed=0)
+        for _ in range(5):
+            optimizer.minimize(lambda: reduce(w**2), [w])
+        return w.numpy()
+
+    assert_same(train(tf.identity), train(tf.reduce_sum))
