@@ -19,7 +19,13 @@ _ONES = re.compile(r"ones(_like)?(_\d+)?")  # as tapes name what they begin with
 _SUMS = ("Add", "AddV2", "AddN", "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 # What hands a gradient on as it is, bounds it, or joins the slices of an embedding.
-_SAME = ("Identity", "Cast", "Reshape", "UnsortedSegmentSum", "ClipByValue")
+_SAME: tuple[str, ...] = (
+    "Identity",
+    "Cast",
+    "Reshape",
+    "UnsortedSegmentSum",
+    "ClipByValue",
+)
 _SAME += ("Minimum", "Maximum")
 _CLIPPING = re.compile(r"(^|/)clip_by_(global_)?norm(_\d+)?(/|$)")
 _SAMPLES = re.compile(r"(^|/)loop_body(_\d+)?/")  # `tape.jacobian` traces one of many
