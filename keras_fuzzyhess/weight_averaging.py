@@ -47,6 +47,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._stepped = _Stepped()
+        self._ever_stepped: set[str] = set()
         self._warn_of_own_optimizer = OwnOptimizerWarning()
         self._had_no_weights = False
 
@@ -172,6 +173,7 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
 
     def _backend_apply_gradients(self, grads, trainable_variables) -> None:
         self._stepped.keys = frozenset(map(self._var_key, trainable_variables))
+        self._ever_stepped |= self._stepped.keys
         super()._backend_apply_gradients(grads, trainable_variables)
         if not self.use_ema:  # else Keras has done it
             self._update_model_variables_moving_average(self._trainable_variables)
@@ -204,6 +206,9 @@ class WeightAveragingOptimizer(FuzzyControlledOptimizer):
         is_average = has_average(self.iterations, self._average_start.value)
         for variable in trainable_variables:
             if (average := self._average_of(variable)) is None:
+                continue
+            # A weight without gradients moves only if others set it, to stay there.
+            if self._ever_stepped and self._var_key(variable) not in self._ever_stepped:
                 continue
 
             def install(weight, average, variable=variable):

@@ -1,5 +1,7 @@
 """The average starts anew where a training has ended, and undoes nothing set since."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -206,3 +208,32 @@ def test_two_replicas_start_anew(two_replicas):
     model.set_weights(new)
     fit(model, minibatch(model))
     assert 0 < distance(model.get_weights(), new) < 0.1
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_a_weight_without_gradients_stays_where_a_callback_sets_it(run_eagerly):
+    """A counter, say, that is a weight like the others."""
+
+    class Counting(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.counter = self.add_weight(shape=(), initializer="zeros")
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.dense(x)
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.counter.assign_add(1.0)
+            self.kernel = self.model.dense.get_weights()[0]
+
+    model, count = Counting(), Count()
+    model.compile(FuzzyHess(seed=0), "mse", run_eagerly=run_eagerly)
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    warning = pytest.warns(UserWarning, match="without probes")
+    with warning if run_eagerly else contextlib.nullcontext():
+        model.fit(x, x, batch_size=2, epochs=3, verbose=0, callbacks=[count])
+    assert float(model.counter) == 12.0
+    assert (model.dense.get_weights()[0] != count.kernel).any()
