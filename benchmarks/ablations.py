@@ -1,18 +1,20 @@
 """FuzzyHess with one part taken away or replaced by another."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from benchmarks.contestants import Contestant
-from keras_fuzzyhess import SALO, FuzzyHess
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.direction import Diagonal
 from keras_fuzzyhess.fuzzy import (
     ControlSurface,
     RuleBase,
     default_rule_base,
     paper_rule_base,
 )
+from keras_fuzzyhess.measure.step_length import StepLength
 
 
 def no_control() -> ControlSurface:
@@ -31,34 +33,40 @@ def long_memory() -> RuleBase:
     return dataclasses.replace(default, outputs=(gain_rate, paper.outputs[1]))
 
 
-class LongFirstSteps(FuzzyHess):
+class UnshortenedLength(StepLength):
     """What the length probe finds is not used."""
 
-    def observe_length(self, probe):
+    def shorten(self, factor):
         pass
 
 
-class ConstantShift(FuzzyHess):
+def long_first_steps() -> FuzzyHess:
+    """The first length is never shortened."""
+    optimizer = FuzzyHess()
+    algorithm: Any = optimizer.algorithm
+    algorithm.length = algorithm.probes.length = UnshortenedLength()
+    return optimizer
+
+
+def constant_shift() -> FuzzyHess:
     """All weights shifted the same way, as in arXiv 2403.15416: row sums."""
+    optimizer = FuzzyHess()
+    curvature: Any = optimizer.algorithm.curvature
+    curvature.signs = False
+    return optimizer
 
-    def signs(self, gradients, state):
-        return [tf.ones_like(gradient) for gradient in gradients]
 
-
-class PlainMomentum(FuzzyHess):
+def plain_momentum() -> FuzzyHess:
     """Adam's momentum, in which the last gradient has no share of its own."""
+    return FuzzyHess(direction=Diagonal(gradient_share=0.0))
 
-    gradient_share = 0.0
 
-
-class Signed(FuzzyHess):
+def signed() -> FuzzyHess:
     """Absolute value of the average curvature in place of its root mean square."""
-
-    def curvature_state(self, variables):
-        return SALO.curvature_state(self, variables)
-
-    def curvature_scale(self, averages):
-        return SALO.curvature_scale(self, averages)
+    optimizer = FuzzyHess()
+    curvature: Any = optimizer.algorithm.curvature
+    curvature.squares = False
+    return optimizer
 
 
 def _without_control():
@@ -69,10 +77,10 @@ ABLATIONS = {
     "no control": Contestant(_without_control),
     "cosine, no control": Contestant(_without_control, schedules=("cosine",)),
     "cosine and control": Contestant(FuzzyHess, schedules=("cosine",)),
-    "no length probe": Contestant(LongFirstSteps),
-    "constant shift": Contestant(ConstantShift),
-    "signed curvature": Contestant(Signed),
-    "plain momentum": Contestant(PlainMomentum),
+    "no length probe": Contestant(long_first_steps),
+    "constant shift": Contestant(constant_shift),
+    "signed curvature": Contestant(signed),
+    "plain momentum": Contestant(plain_momentum),
     "beta_2 = 0.99": Contestant(lambda: FuzzyHess(beta_2=0.99)),
     "long beta_3": Contestant(lambda: FuzzyHess(rule_base=long_memory())),
     "p = 0": Contestant(lambda: FuzzyHess(curvature_power=0.0)),

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from benchmarks.hessian_peers import HessianOptimizer
 from benchmarks.workload import Workload
-from keras_fuzzyhess.curvature import hessian_vector_product
+from keras_fuzzyhess.measure.curvature import hessian_vector_product
 
 EVALUATIONS = 20
 """How often the training loss is evaluated on the way."""

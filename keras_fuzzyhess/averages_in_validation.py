@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_fuzzyhess.loss_scaling import inner_optimizer
-from keras_fuzzyhess.own_optimizers import optimizers_of
-from keras_fuzzyhess.weight_averaging import WeightAveragingOptimizer
+from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
+from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
+from keras_fuzzyhess.backend.own_optimizers import optimizers_of
 
 
 class _Kept(NamedTuple):
@@ -158,18 +158,18 @@ def _put_in(model: keras.Model, by: object) -> None:
     _with_averages[model] = _Kept(weights, [_hash(v) for v in variables], by)
 
 
-def _own_optimizers(model: keras.Model) -> list[WeightAveragingOptimizer]:
+def _own_optimizers(model: keras.Model) -> list[SecondGradientOptimizer]:
     """Those of this package that `fit` does not know."""
     compiled = inner_optimizer(model.optimizer)
     return [
         optimizer
         for optimizer in optimizers_of(model)
-        if isinstance(optimizer, WeightAveragingOptimizer) and optimizer is not compiled
+        if isinstance(optimizer, SecondGradientOptimizer) and optimizer is not compiled
     ]
 
 
 def _averaged_by(
-    optimizer: WeightAveragingOptimizer, model: keras.Model
+    optimizer: SecondGradientOptimizer, model: keras.Model
 ) -> list[keras.Variable]:
     return [v for v in model.weights if optimizer.averages(v)]
 

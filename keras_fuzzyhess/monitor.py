@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_fuzzyhess.arguments import check_integer
-from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
-from keras_fuzzyhess.loss_scaling import inner_optimizer
+from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
+from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 
 
 class FuzzyHessMonitor(keras.callbacks.Callback):
@@ -93,7 +93,7 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks the optimizer and starts the history."""
         optimizer = inner_optimizer(self.model.optimizer)
-        if not isinstance(optimizer, FuzzyControlledOptimizer):
+        if not isinstance(optimizer, SecondGradientOptimizer):
             raise TypeError(
                 "`FuzzyHessMonitor` must watch a model that is compiled with "
                 "`FuzzyHess` or `SALO`. "
@@ -173,6 +173,6 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
         return self.__dict__ | {"_model": None, "params": None}
 
 
-def _steps_taken(optimizer: FuzzyControlledOptimizer) -> int:
+def _steps_taken(optimizer: SecondGradientOptimizer) -> int:
     # Neither a tensor nor a variable on several replicas is a number by itself.
     return int(optimizer.iterations.numpy())

@@ -1,17 +1,28 @@
 """SALO: the optimizer of arXiv 2403.15416, as far as the paper tells."""
 
-import keras
-import tensorflow as tf
+from typing import Any
 
-from keras_fuzzyhess import controller
+import keras
+
+from keras_fuzzyhess.algorithm import Algorithm
 from keras_fuzzyhess.arguments import check_between
-from keras_fuzzyhess.fuzzy import paper_rule_base
-from keras_fuzzyhess.fuzzy_controlled import FuzzyControlledOptimizer
-from keras_fuzzyhess.minibatch import Probe
+from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
+from keras_fuzzyhess.control.controller import Controller
+from keras_fuzzyhess.direction import Newton
+from keras_fuzzyhess.fuzzy import (
+    control_surface,
+    paper_rule_base,
+    resolve_rule_base,
+    restore_rule_base,
+)
+from keras_fuzzyhess.measure.curvature_average import Curvature
+from keras_fuzzyhess.measure.loss_trend import LossTrend
+from keras_fuzzyhess.measure.probes import ProbeEveryStep
+from keras_fuzzyhess.measure.step_length import UnitLength
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
-class SALO(FuzzyControlledOptimizer):
+class SALO(SecondGradientOptimizer):
     """The paper's second-order optimizer with fuzzy hyperparameters.
 
     Every step takes two gradients, the second with all weights advanced by the same
@@ -57,6 +68,7 @@ class SALO(FuzzyControlledOptimizer):
 
     Example:
 
+    >>> import tensorflow as tf
     >>> w, optimizer = tf.Variable([5.0, -3.0]), SALO()
     >>> for _ in range(50):
     ...     loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
@@ -77,80 +89,42 @@ class SALO(FuzzyControlledOptimizer):
         name="salo",
         **kwargs,
     ) -> None:
-        super().__init__(
-            learning_rate,
-            beta_1,
-            probe_radius,
-            total_steps,
-            paper_rule_base() if rule_base is None else rule_base,
-            name=name,
-            **kwargs,
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        direction = Newton(beta_1, epsilon)
+        self.beta_1, self.epsilon = direction.beta_1, direction.epsilon
+        self.probe_radius = check_between("probe_radius", probe_radius, 1e-8, 1e3)
+        self.rule_base = resolve_rule_base(
+            paper_rule_base() if rule_base is None else rule_base
         )
-        self.epsilon = check_between("epsilon", epsilon, 1e-8, 1e8)
-
-    def build(self, variables) -> None:
-        """Creates the optimizer's variables, two numbers for each weight."""
-        if self.built:
-            return
-        super().build(variables)
-        self._loss_statistics = [
-            self.add_scalar(f"loss_{field}")
-            for field in controller.LossStatistics._fields
-        ]
-        self.restore_loaded_state()
-
-    def is_probe_step(self) -> bool:
-        """Every step takes a second gradient."""
-        return True
-
-    def shifts(
-        self, gradients: list[tf.Tensor], variables: list[tf.Variable]
-    ) -> list[tf.Tensor]:
-        """All weights are advanced by the same `r`."""
-        return [
-            tf.fill(g.shape, tf.cast(self.probe_radius, g.dtype)) for g in gradients
-        ]
-
-    def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
-        """Averages the loss and the quotients."""
-        statistics = controller.observe_loss(
-            self._read_loss_statistics(), tf.cast(probe.loss, tf.float32)
+        curvature = Curvature(self.probe_radius, signs=False, squares=False)
+        self.algorithm = Algorithm(
+            ProbeEveryStep(curvature, LossTrend()),
+            direction,
+            Controller(control_surface(self.rule_base)),
+            UnitLength(),
         )
-        for variable, value in zip(self._loss_statistics, statistics, strict=True):
-            variable.assign(value)
-        self.observe_curvature(probe, variables)
-        self._probes.assign_add(1)
+        self.total_steps = total_steps
 
-    def step_length(self) -> tf.Tensor:
-        """1: the paper's learning rate comes from the fuzzy system alone."""
-        return tf.constant(1.0)
-
-    def loss_trend(self) -> tf.Tensor:
-        """How the minibatch losses move, in units of their own scatter."""
-        return controller.loss_trend(self._read_loss_statistics())
-
-    def _read_loss_statistics(self) -> controller.LossStatistics:
-        return controller.LossStatistics(*(v.value for v in self._loss_statistics))
-
-    def curvature_scale(self, averages: list[tf.Tensor]) -> list[tf.Tensor]:
-        """`|d|`."""
-        return [tf.abs(d) for d in averages]
-
-    def step(
-        self,
-        gradients: list[tf.Tensor],
-        variables: list[tf.Variable],
-        learning_rate: tf.Tensor,
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """`m / (|d| + epsilon)`, and `learning_rate gain`."""
-        momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
-        scales = self.measured_curvature(variables)
-        direction = [
-            m / (scale + self.epsilon)
-            for m, scale in zip(momentum, scales, strict=True)
-        ]
-        return direction, learning_rate * self.update_gain()
-
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""
-        return super().get_config() | {"epsilon": self.epsilon}
+        return super().get_config() | {
+            "beta_1": self.beta_1,
+            "epsilon": self.epsilon,
+            "probe_radius": self.probe_radius,
+            "total_steps": self.total_steps,
+            "rule_base": self.rule_base.to_dict(),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The optimizer that `get_config` described, or with defaults for what lacks.
+
+        Example:
+
+        >>> float(SALO.from_config({"learning_rate": 0.5}).learning_rate)
+        0.5
+        """
+        config = dict(config)  # Keras writes into it
+        if config.get("rule_base") is not None:
+            config["rule_base"] = restore_rule_base(config["rule_base"])
+        return super().from_config(config, custom_objects)

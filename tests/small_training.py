@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import probe_schedule
 from tests import networks
 
 OPTIMIZERS = {
@@ -46,7 +46,15 @@ def begun(optimizer, model=None):
 def probes_in(steps, optimizer):
     if isinstance(optimizer, SALO):
         return steps
-    return np.sum([probe_schedule(i, optimizer.probe_interval) for i in range(steps)])
+    due = [probe_schedule(i, optimizer.probe_interval) for i in range(steps)]
+    if not optimizer.direction.needs_curvature:
+        due = [d._replace(curvature=False) for d in due]
+    return np.sum(due)
+
+
+def measures_curvature(optimizer):
+    """Whether its direction asks for it; one of SALO always does."""
+    return optimizer.algorithm.curvature is not None
 
 
 def assert_same(a, b):

@@ -8,7 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.averaged_weights import WINDOW, averaging_rate
+from keras_fuzzyhess.measure.averaging_rate import (
+    WINDOW,
+    averaging_rate,
+)
 from tests import networks
 from tests.small_training import assert_same, compiled, fit
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.averaged_weights import WINDOW
+from keras_fuzzyhess.measure.averaging_rate import WINDOW
 from tests import networks
 from tests.small_training import assert_same, compiled
 

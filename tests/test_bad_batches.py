@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import probe_schedule
 from tests import networks
 from tests.small_training import OPTIMIZERS, either, fit
 

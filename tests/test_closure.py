@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.closure import ClosureGradients
+from keras_fuzzyhess.backend.closure import ClosureGradients
 from tests import networks
 
 

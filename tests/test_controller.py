@@ -3,14 +3,16 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_fuzzyhess.controller import (
+from keras_fuzzyhess.control.controller import (
     GAIN_RANGE,
     SLOWING,
-    LossStatistics,
     controlled_gain,
+    training_progress,
+)
+from keras_fuzzyhess.measure.loss_trend import (
+    LossStatistics,
     loss_trend,
     observe_loss,
-    training_progress,
 )
 
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_fuzzyhess.closure import ClosureGradients
-from keras_fuzzyhess.curvature import (
+from keras_fuzzyhess.backend.closure import ClosureGradients
+from keras_fuzzyhess.measure.curvature import (
     diagonal_sample,
     hessian_vector_product,
     random_signs,

@@ -4,17 +4,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.direction import (
-    CLIP_FACTOR,
-    CURVATURE_DAMPING,
-    EPSILON,
-    newton_adam_direction,
-    preconditioner,
-)
-from keras_fuzzyhess.outer_product import OuterProduct, dense, total
+from keras_fuzzyhess.direction import Diagonal
+from keras_fuzzyhess.direction.preconditioner import preconditioner, scaled
+from keras_fuzzyhess.state.outer_product import OuterProduct, dense, total
 
+CLIP_FACTOR = Diagonal().clip_factor
+CURVATURE_DAMPING, EPSILON = Diagonal().damping, Diagonal().epsilon
 CURVATURE, SCALE = tf.constant([0.0, 1.0, 4.0]), tf.constant([1.0, 9.0, 0.25])
 MEAN, MEAN_SCALE = np.mean(CURVATURE), np.mean(SCALE)
+
+
+def scale_of(curvature, mean, gradient_scale, power):
+    return preconditioner(
+        curvature, mean, gradient_scale, power, CURVATURE_DAMPING, EPSILON
+    )
+
 
 every_power = pytest.mark.parametrize("power", [0, 0.25, 0.5, 0.75, 1])
 
@@ -26,7 +30,7 @@ def expected_scale(power):
 
 @every_power
 def test_preconditioner_is_the_formula(power):
-    (measured,) = preconditioner([CURVATURE], tf.constant(MEAN), [SCALE], power)
+    (measured,) = scale_of([CURVATURE], tf.constant(MEAN), [SCALE], power)
     np.testing.assert_allclose(measured, expected_scale(power), rtol=1e-5)
 
 
@@ -39,7 +43,7 @@ def test_preconditioner_of_outer_products_is_the_formula_of_each_side(power, dty
         for _ in range(2)
     )
     means = [total(factors) / 12 for factors in (curvature, scale)]
-    (measured,) = preconditioner([curvature], means[0], [scale], power)
+    (measured,) = scale_of([curvature], means[0], [scale], power)
     rows = curvature.rows + CURVATURE_DAMPING
     columns = means[1] * tf.cast(curvature.columns, "float32") / means[0]
     columns = tf.cast(columns + CURVATURE_DAMPING * means[1] + EPSILON, dtype)
@@ -55,8 +59,8 @@ def test_before_a_probe_outer_products_are_scaled_as_their_elements(power):
     curvature = OuterProduct(tf.zeros(2), tf.zeros(3))
     scale = OuterProduct(tf.constant([1.0, 0.5]), tf.constant([1.0, 2.0, 3.0]))
     mean = tf.constant(0.0)
-    (measured,) = preconditioner([curvature], mean, [scale], power)
-    (expected,) = preconditioner([dense(curvature)], mean, [dense(scale)], power)
+    (measured,) = scale_of([curvature], mean, [scale], power)
+    (expected,) = scale_of([dense(curvature)], mean, [dense(scale)], power)
     np.testing.assert_allclose(dense(measured), expected, rtol=1e-5)
 
 
@@ -66,7 +70,7 @@ def test_preconditioner_is_positive_where_no_gradient_was_seen(power):
     scale = OuterProduct(tf.constant([1.0, 0.0]), tf.constant([1.0, 2.0, 0.0]))
     curvature = OuterProduct(tf.constant([0.5, 0.0]), tf.constant([1.0, 0.0, 1.0]))
     mean = total(curvature) / 6
-    (measured,) = preconditioner([curvature], mean, [scale], power)
+    (measured,) = scale_of([curvature], mean, [scale], power)
     assert all((side.numpy() > 0).all() for side in measured)
 
 
@@ -83,16 +87,15 @@ def test_direction_is_the_momentum_over_it_whatever_the_units(power):
             for x in (unit * momentum, curvature_unit * CURVATURE, unit * SCALE)
         ]
         mean = tf.constant(curvature_unit * MEAN)
-        direction, size = newton_adam_direction(
-            parts[0], parts[1], mean, parts[2], power
-        )
+        scales = scale_of(parts[1], mean, parts[2], power)
+        direction, size = scaled(parts[0], scales, CLIP_FACTOR)
         assert float(size) == pytest.approx(np.sqrt(np.mean(expected**2)))
         np.testing.assert_allclose(tf.concat(direction, 0), expected, rtol=1e-5)
 
 
 @every_power
 def test_without_curvature_all_weights_are_equally_curved(power):
-    (measured,) = preconditioner([tf.zeros(3)], tf.constant(0.0), [SCALE], power)
+    (measured,) = scale_of([tf.zeros(3)], tf.constant(0.0), [SCALE], power)
     newton = MEAN_SCALE * (1 + CURVATURE_DAMPING) + EPSILON
     expected = newton**power * (SCALE + EPSILON) ** (1 - power)
     np.testing.assert_allclose(measured, expected, rtol=1e-5)
@@ -102,7 +105,7 @@ def test_clip_bounds_outliers_and_nothing_else():
     m = [tf.constant([0.1] * 50), tf.constant([100.0, -100.0])]
     rms = np.sqrt((50 * 0.1**2 + 2 * 100.0**2) / 52)
     ones = [tf.ones(50), tf.ones(2)]
-    direction, size = newton_adam_direction(m, ones, tf.constant(1.0), ones, power=0)
+    direction, size = scaled(m, ones, CLIP_FACTOR)
     assert float(size) == pytest.approx(rms)
     np.testing.assert_allclose(direction[0], m[0], rtol=1e-5)
     bound = CLIP_FACTOR * rms

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.in_place import move_average, subtract_multiple
+from keras_fuzzyhess.backend.in_place import move_average, subtract_multiple
 
 VALUES = np.linspace(-2.0, 3.0, 7)
 

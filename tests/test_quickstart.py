@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import probe_schedule
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "quickstart.py"
 

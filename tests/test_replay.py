@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.closure import ClosureGradients
-from keras_fuzzyhess.replay import GradientReplay
+from keras_fuzzyhess.backend.closure import ClosureGradients
+from keras_fuzzyhess.backend.replay import GradientReplay
 from tests import networks
 from tests.recorder import Recorder
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.replay import GradientReplay
+from keras_fuzzyhess.backend.replay import GradientReplay
 from tests import networks
 from tests.recorder import Recorder
 

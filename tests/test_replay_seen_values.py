@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.replay import GradientReplay
+from keras_fuzzyhess.backend.replay import GradientReplay
 
 SHIFT = np.array([0.5, -0.25], np.float32)
 

@@ -13,7 +13,7 @@ from tensorflow.python.framework import kernels
 from tensorflow.python.tpu.tpu_system_metadata import TPUSystemMetadata
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
+from keras_fuzzyhess.backend.replicas import all_reduce_sum, cond_in_every_replica
 from tests import networks, worker
 from tests.processes import free_ports
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_fuzzyhess import FuzzyHess, FuzzyHessMonitor, RuleBase
-from keras_fuzzyhess.controller import SLOWING
+from keras_fuzzyhess.control.controller import SLOWING
 from keras_fuzzyhess.fuzzy import Rule, Term, Variable, default_rule_base
 from tests import networks
 from tests.rule_bases import (

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.saved_state import LAYOUT_VERSION
+from keras_fuzzyhess.backend.saved_state import LAYOUT_VERSION
 from tests import networks
 from tests.small_training import assert_same, begun, compiled
 

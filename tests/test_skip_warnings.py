@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess, FuzzyHessMonitor
-from keras_fuzzyhess.finite_steps import PATIENCE
+from keras_fuzzyhess.backend.finite_steps import PATIENCE
 from tests import networks
 from tests.small_training import compiled, fit
 
@@ -78,7 +78,7 @@ def test_a_warning_that_is_due_outlives_saving(tmp_path):
     with pytest.warns(UserWarning, match="in a row"):
         fit(model, bad_batches(PATIENCE))
     model.save(tmp_path / "told.keras")
-    model.optimizer._warnings_due.assign(1)
+    model.optimizer._finite._warnings_due.assign(1)
     model.save(tmp_path / "due.keras")
     keras.saving.load_model(tmp_path / "told.keras").optimizer.warn_of_skipped_steps()
     with pytest.warns(UserWarning, match="10 of all steps"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.step_length import (
+from keras_fuzzyhess.measure.step_length import (
     FIRST_LENGTH,
     LARGEST_GROWTH,
     LARGEST_MATRIX,
@@ -17,9 +17,9 @@ from keras_fuzzyhess.step_length import (
     WIDEST,
     bounded_size,
     first_step_length,
-    root_mean_square,
     shortening,
 )
+from keras_fuzzyhess.state.vectors import root_mean_square
 from tests import networks
 
 WEIGHTS = [tf.constant([3.0, -4.0]), tf.constant([[0.0], [0.5]])]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.traced_loss import find_loss
+from keras_fuzzyhess.backend.traced_loss import find_loss
 
 W = np.array([3.0, 4.0], np.float32)
 

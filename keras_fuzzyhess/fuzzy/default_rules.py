@@ -23,7 +23,7 @@ EARLY_END, MIDDLE, LATE_START = 0.1, 0.5, 0.9
 
 GAIN_RATES = {"cut": -0.085, "hold": 0.0, "raise": 0.025}
 """Peaks of the sets of `gain_rate`: relative change of the gain per step at the start,
-see `keras_fuzzyhess.controller`."""
+see `keras_fuzzyhess.control.controller`."""
 
 GAINS = {"tiny": 0.1, "small": 0.3, "half": 0.5, "full": 1.0}
 """Peaks of the sets of `gain`: factor of the learning rate."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from tests import networks
 from tests.contract.problems import Problem, dense
-from tests.small_training import probes_in
+from tests.small_training import measures_curvature, probes_in
 
 COMPARED = 5
 """Epochs in which each step is compared: 20 steps, with probes of every kind."""
@@ -94,7 +94,8 @@ def assert_whole(model):
     diagnostics = optimizer.diagnostics
     steps = int(optimizer.iterations.numpy())
     assert diagnostics["probes"] == probes_in(steps, optimizer) > 0
-    assert diagnostics["mean_curvature"] > 0, "a probe saw the gradients change"
+    if measures_curvature(optimizer):
+        assert diagnostics["mean_curvature"] > 0, "a probe saw the gradients change"
 
 
 def holds(
@@ -146,8 +147,9 @@ def holds(
     )
     assert error < tolerance
     measured, expected = (m.optimizer.diagnostics for m in (model, reference))
-    assert expected["mean_curvature"] > 0
-    for name in ("mean_curvature", "loss_trend"):  # p = 0 takes no step by the former
+    is_measured = measures_curvature(reference.optimizer)
+    assert (expected["mean_curvature"] > 0) == is_measured
+    for name in ("mean_curvature", "loss_trend"):
         near = pytest.approx(expected[name], rel=tolerance, abs=tolerance / 10)
         assert measured[name] == near
 

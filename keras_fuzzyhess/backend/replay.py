@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess import effects
-from keras_fuzzyhess.graph_path import find_path, outside, root
-from keras_fuzzyhess.python_code import check_python
-from keras_fuzzyhess.refusals import refuse_summed
-from keras_fuzzyhess.seen_values import SeenValues
-from keras_fuzzyhess.shifted_variables import ShiftedVariables
-from keras_fuzzyhess.summed_gradients import are_summed
+from keras_fuzzyhess.backend import effects
+from keras_fuzzyhess.backend.graph_path import find_path, outside, root
+from keras_fuzzyhess.backend.python_code import check_python
+from keras_fuzzyhess.backend.refusals import refuse_summed
+from keras_fuzzyhess.backend.seen_values import SeenValues
+from keras_fuzzyhess.backend.shifted_variables import ShiftedVariables
+from keras_fuzzyhess.backend.summed_gradients import are_summed
 
 # Attributes that tie an operation to its place in the original graph.
 _PLACEMENT_ATTRIBUTES = frozenset(

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess import effects
-from keras_fuzzyhess.graph_path import ancestors, find_path, root
-from keras_fuzzyhess.minibatch import scalar_loss
+from keras_fuzzyhess.backend import effects
+from keras_fuzzyhess.backend.graph_path import ancestors, find_path, root
+from keras_fuzzyhess.backend.minibatch import scalar_loss
 
 _ONES = re.compile(r"ones(_like)?(_\d+)?")  # as tapes name what they begin with
 _SUMS = ("Add", "AddV2", "AddN", "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")

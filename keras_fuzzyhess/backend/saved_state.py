@@ -8,15 +8,13 @@ with that of another optimizer, holds nothing to continue from: the optimizer st
 anew, with a warning.
 """
 
-import warnings
 import zlib
 from collections.abc import Mapping, MutableMapping, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-LAYOUT_VERSION = 6
+LAYOUT_VERSION = 7
 """Version of which variables there are and in which order. Raised when that changes."""
 
 VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY = "layout_version", "checksum", "optimizer"
@@ -170,78 +168,6 @@ def check_state_fits(
                 f"{dtype}. Received: shape {value.shape} and dtype {value.dtype}. "
                 f"{REMEDY}"
             )
-
-
-class SavedStateOptimizer(keras.optimizers.Optimizer):
-    """An optimizer whose saved state is checked before it is taken back.
-
-    A subclass calls `restore_loaded_state` at the end of `build`.
-    """
-
-    _loaded_state: Sequence[np.ndarray] = ()
-
-    def save_own_variables(self, store) -> None:
-        """Writes the state; before the optimizer is built there is none."""
-        values = [v.numpy() for v in self.variables] if self.built else []
-        write_state(store, values or self._loaded_state, type(self).__name__)
-
-    def load_own_variables(self, store) -> None:
-        """Takes a state back; if the optimizer is not built yet, when it is.
-
-        Without a state of this kind of optimizer it starts anew, with a warning.
-
-        Raises:
-            ValueError: if the state is damaged, not finite, of another version of the
-                layout, or not that of an optimizer with these arguments and weights.
-        """
-        values = read_state(store, type(self).__name__)
-        if values is None:
-            there = "that of another optimizer" if len(store.keys()) else "none"
-            warnings.warn(
-                f"The file has no state of {type(self).__name__} but {there}, so the "
-                "optimizer starts anew. The weights are loaded.",
-                stacklevel=2,
-            )
-        if not values:
-            self.start_anew()
-        elif self.built:
-            self._assign_state(values)
-        else:
-            self._loaded_state = tuple(values)
-
-    def restore_loaded_state(self) -> None:
-        """Takes over the state that was loaded before the optimizer was built."""
-        values, self._loaded_state = self._loaded_state, ()
-        if values:
-            self._assign_state(values)
-
-    def start_anew(self) -> None:
-        """Forgets all but its arguments: the next step is a first one.
-
-        Example:
-
-        >>> from keras_fuzzyhess import FuzzyHess
-        >>> w, optimizer = tf.Variable([1.0]), FuzzyHess()
-        >>> loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
-        >>> optimizer.start_anew()
-        >>> int(optimizer.iterations)
-        0
-        """
-        self._loaded_state = ()
-        for variable in self.variables if self.built else ():
-            if variable.name not in KEPT:
-                first = FIRST_VALUES.get(variable.name, 0)
-                variable.assign(keras.ops.full(variable.shape, first, variable.dtype))
-        averages = getattr(self, "_model_variables_moving_average", ())
-        for weight, average in zip(self._trainable_variables, averages, strict=False):
-            if average is not None:
-                average.assign(weight)
-
-    def _assign_state(self, values: Sequence[np.ndarray]) -> None:
-        check_state_fits(values, self.variables)
-        with tf.init_scope():  # not in the graph of a first step, if that builds it
-            for variable, value in zip(self.variables, values, strict=True):
-                variable.assign(value)
 
 
 def checksum(values: Sequence[np.ndarray]) -> int:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_fuzzyhess import effects
+from keras_fuzzyhess.backend import effects
 
 DIFFERS = (
     "Python code on the way from the weights to the gradients must give the same for "

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.outer_product import OuterProduct
-from keras_fuzzyhess.packing import LONG, PackedState, Packing, map_joined
+from keras_fuzzyhess.backend.in_place import sum_over_rows
+from keras_fuzzyhess.state.outer_product import OuterProduct
+from keras_fuzzyhess.state.packing import LONG, PackedState, Packing, map_joined
 
 
 class Factors(NamedTuple):
@@ -57,9 +58,7 @@ def mean_squares(
 
 def _factors(squares: tf.Tensor, sides: tuple[int, int]) -> Factors:
     matrix = tf.reshape(squares, sides)
-    # The sum over rows, which `tf.reduce_sum` takes more slowly on a CPU.
-    sums = tf.raw_ops.BiasAddGrad(out_backprop=matrix)
-    return Factors(tf.reduce_mean(matrix, axis=1), sums / sides[0])
+    return Factors(tf.reduce_mean(matrix, axis=1), sum_over_rows(matrix) / sides[0])
 
 
 def square_roots(
@@ -75,7 +74,7 @@ def square_roots(
 
     Example:
 
-    >>> from keras_fuzzyhess.outer_product import dense
+    >>> from keras_fuzzyhess.state.outer_product import dense
     >>> factors = Factors(tf.constant([1.0, 17.0]), tf.constant([1.0, 1.0, 25.0]))
     >>> averages = [tf.constant([9.0]), factors]
     >>> for root in square_roots(averages):
@@ -111,7 +110,7 @@ class MeanSquares:
 
     Example:
 
-    >>> from keras_fuzzyhess.outer_product import dense
+    >>> from keras_fuzzyhess.state.outer_product import dense
     >>> weights = [tf.zeros((300, 200)), tf.zeros(3)]
     >>> def add_variable(shape, dtype, name):
     ...     return keras.Variable(tf.zeros(shape), dtype=dtype, name=name)

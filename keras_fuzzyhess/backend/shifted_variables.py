@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess.graph_path import root
-from keras_fuzzyhess.seen_values import SeenValues, variable_dtype
+from keras_fuzzyhess.backend.graph_path import root
+from keras_fuzzyhess.backend.seen_values import SeenValues, variable_dtype
 
 _GATHERS = ("ResourceGather", "ResourceGatherNd")
 

@@ -2,12 +2,12 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_fuzzyhess.packing import Packing
-from keras_fuzzyhess.replicas import several_replicas, sum_in_one
+from keras_fuzzyhess.backend.replicas import several_replicas, sum_in_one
+from keras_fuzzyhess.measure.probe import Probe
+from keras_fuzzyhess.state.packing import Packing
 
 GradientsAt = Callable[[Sequence[tf.Tensor]], tuple[list[tf.Tensor], tf.Tensor]]
 """Maps shifts of the weights to the gradients and the loss at the shifted weights."""
@@ -58,25 +58,6 @@ class PendingStep(threading.local):
             and told is not loss
         ]
         self.losses = [*beside, loss]
-
-
-class Probe(NamedTuple):
-    """What a step knows when it has taken a second gradient; vectors are packed.
-
-    Attributes:
-        gradients: At the weights, summed over replicas, neither clipped nor
-            accumulated.
-        loss: At the weights, summed over replicas.
-        shifts: From the weights to where the second gradient was taken.
-        shifted_gradients: There, those of this replica alone.
-        shifted_loss: There, that of this replica alone.
-    """
-
-    gradients: list[tf.Tensor]
-    loss: tf.Tensor
-    shifts: list[tf.Tensor]
-    shifted_gradients: list[tf.Tensor]
-    shifted_loss: tf.Tensor
 
 
 class Minibatch:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess import effects, refusals
-from keras_fuzzyhess.graph_path import Path, root
+from keras_fuzzyhess.backend import effects, refusals
+from keras_fuzzyhess.backend.graph_path import Path, root
 
 
 class SeenValues:
@@ -24,7 +24,7 @@ class SeenValues:
 
     Example:
 
-    >>> from keras_fuzzyhess.graph_path import find_path
+    >>> from keras_fuzzyhess.backend.graph_path import find_path
     >>> w, table = tf.Variable([2.0]), tf.Variable([3.0, 4.0])
     >>> @tf.function
     ... def step():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.minibatch import scalar_loss
+from keras_fuzzyhess.backend.minibatch import scalar_loss
 
 
 class _RecordingScope(keras.StatelessScope):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess import effects
+from keras_fuzzyhess.backend import effects
 
 TRACED = (
     "Train with `model.fit`, `train_on_batch` or inside one `tf.function` that "

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from keras_fuzzyhess import effects
-from keras_fuzzyhess.graph_path import Path, outside, root
+from keras_fuzzyhess.backend import effects
+from keras_fuzzyhess.backend.graph_path import Path, outside, root
 
 _SUMS = frozenset(
     {"Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "Identity", "Cast", "Reshape"}
@@ -27,7 +27,7 @@ def are_summed(gradients: Sequence[tf.Tensor], path: Path) -> list[bool]:
 
     Example:
 
-    >>> from keras_fuzzyhess.graph_path import find_path
+    >>> from keras_fuzzyhess.backend.graph_path import find_path
     >>> w, total = tf.Variable([2.0]), tf.Variable([0.0])
     >>> @tf.function
     ... def step():

@@ -1,31 +1,29 @@
 """FuzzyHess: curvature measured, averaged weights, steps driven by fuzzy rules."""
 
-import functools
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from keras_fuzzyhess import curvature
-from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
-from keras_fuzzyhess.direction import (
-    GRADIENT_SHARE,
-    newton_adam_direction,
-    quasi_hyperbolic,
+from keras_fuzzyhess.algorithm import Algorithm
+from keras_fuzzyhess.arguments import check_between, check_integer
+from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
+from keras_fuzzyhess.control.controller import Controller
+from keras_fuzzyhess.direction import named_direction
+from keras_fuzzyhess.fuzzy import (
+    control_surface,
+    default_rule_base,
+    resolve_rule_base,
+    restore_rule_base,
 )
-from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.mean_squares import MeanSquares, square_roots
-from keras_fuzzyhess.minibatch import Probe
-from keras_fuzzyhess.probe_schedule import DueProbes, probe_schedule
-from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
+from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend
+from keras_fuzzyhess.measure.curvature_average import Curvature
+from keras_fuzzyhess.measure.probes import ProbesInTurn
+from keras_fuzzyhess.measure.step_length import StepLength
 from keras_fuzzyhess.salo import SALO
-from keras_fuzzyhess.step_length import StepLength, dot, shortening
-from keras_fuzzyhess.weight_averaging import WeightAveragingOptimizer
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
-class FuzzyHess(WeightAveragingOptimizer):
+class FuzzyHess(SecondGradientOptimizer):
     """Second-order optimizer that finds its own learning rate.
 
     Most steps take one gradient `g`. Now and then a step takes a second one at
@@ -77,10 +75,12 @@ class FuzzyHess(WeightAveragingOptimizer):
             (`keras.optimizers.schedules.LearningRateSchedule`) or a callable: factor of
             the step length, without unit. Defaults to `1.0`. The rules make up for most
             of a change of it.
-        beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
-        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.9`.
-        curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
-            0 is Adam's direction, 1 pure curvature. Defaults to `0.5`.
+        beta_1: Float in [0, 1), momentum of the gradient, or `None` for that of the
+            direction, `0.9` (Adam's). Defaults to `None`, as the next two.
+        beta_2: Float in [0, 1), momentum of the squared gradient, or `None` for `0.9`.
+        curvature_power: Float in [0, 1], the share `p` of curvature in the direction,
+            or `None` for `0.5`: 0 is Adam's direction, for which no curvature is
+            probed, 1 pure curvature.
         probe_interval: Integer of at least 2. At first every so many steps a curvature
             probe and a loss probe are taken, after 400 steps half as often, and so on:
             `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients.
@@ -94,6 +94,9 @@ class FuzzyHess(WeightAveragingOptimizer):
         rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
             `skfuzzy.control.ControlSystem`. Defaults to
             `keras_fuzzyhess.fuzzy.default_rule_base()`.
+        direction: "diagonal", the direction above, "adam", the same without curvature,
+            or a `keras_fuzzyhess.direction.Direction` with constants of its own.
+            Defaults to `"diagonal"`.
         use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
             `True`.
         ema_momentum: Float in [0, 1), the largest momentum of the average, which grows
@@ -128,18 +131,19 @@ class FuzzyHess(WeightAveragingOptimizer):
     True
     """
 
-    gradient_share = GRADIENT_SHARE  # of `g` in `0.8 m + 0.2 g`
+    _averages_weights = True
 
     def __init__(
         self,
         learning_rate=1.0,
-        beta_1=0.9,
-        beta_2=0.9,
-        curvature_power=0.5,
+        beta_1=None,
+        beta_2=None,
+        curvature_power=None,
         probe_interval=10,
         probe_radius=0.01,
         total_steps=None,
         rule_base=None,
+        direction="diagonal",
         use_ema=True,
         ema_momentum=0.999,
         seed=None,
@@ -147,24 +151,36 @@ class FuzzyHess(WeightAveragingOptimizer):
         **kwargs,
     ) -> None:
         super().__init__(
-            learning_rate,
-            beta_1,
-            probe_radius,
-            total_steps,
-            default_rule_base() if rule_base is None else rule_base,
+            learning_rate=learning_rate,
             use_ema=use_ema,
             ema_momentum=ema_momentum,
             name=name,
             **kwargs,
         )
-        self.beta_2 = check_momentum("beta_2", beta_2)
-        self.curvature_power = check_between("curvature_power", curvature_power, 0, 1)
+        self.direction = named_direction(
+            direction, beta_1=beta_1, beta_2=beta_2, curvature_power=curvature_power
+        )
         self.probe_interval = check_integer(
             "probe_interval", probe_interval, 2, ", for two kinds take turns"
+        )
+        self.probe_radius = check_between("probe_radius", probe_radius, 1e-8, 1e3)
+        self.rule_base = resolve_rule_base(
+            default_rule_base() if rule_base is None else rule_base
         )
         if seed is not None:
             seed = check_integer("seed", seed, 0, " or None")
         self.seed = seed
+        needs_curvature = self.direction.needs_curvature
+        length = StepLength()
+        probes = ProbesInTurn(
+            Curvature(self.probe_radius) if needs_curvature else None,
+            AveragedLossTrend(),
+            length,
+            self.probe_interval,
+        )
+        controller = Controller(control_surface(self.rule_base))
+        self.algorithm = Algorithm(probes, self.direction, controller, length)
+        self.total_steps = total_steps
 
     @classmethod
     def salo(cls, **kwargs) -> SALO:
@@ -177,123 +193,27 @@ class FuzzyHess(WeightAveragingOptimizer):
         """
         return SALO(**kwargs)
 
-    def build(self, variables) -> None:
-        """Creates the optimizer's variables: for each weight two to four numbers."""
-        if self.built:
-            return
-        super().build(variables)
-        self._velocity = MeanSquares(
-            self.stepped(variables), self.add_variable, "velocity"
-        )
-        self._step_length = StepLength(self.add_scalar)
-        self._seed_generator = keras.random.SeedGenerator(self.seed)
-        self._track_variable(self._seed_generator.state)
-        self.restore_loaded_state()
-
-    # Measure.
-
-    def is_probe_step(self) -> tf.Tensor:
-        """Whether this step takes a probe of any kind."""
-        return tf.reduce_any(self._due_probes())
-
-    def shifts(
-        self, gradients: list[tf.Tensor], variables: list[tf.Variable]
-    ) -> list[tf.Tensor]:
-        """Random signs, or the way to the average: at first, the first step undone."""
-        state = self._seed_generator.next()  # which replicas keep outside of branches
-
-        def to_random_side():
-            signs = self.signs(gradients, state)
-            radii = {z.dtype: tf.constant(self.probe_radius, z.dtype) for z in signs}
-            return [radii[z.dtype] * z for z in signs]
-
-        return tf.cond(
-            self._due_probes().curvature,
-            to_random_side,
-            lambda: self.way_to_average(variables),
-        )
-
-    def observe(self, probe: Probe, variables: list[tf.Variable]) -> None:
-        """Keeps what the probe tells of curvature, of the loss or of the length."""
-        due = self._due_probes()
-
-        def observe_loss():
-            self.average_loss(probe.loss, all_reduce_sum(probe.shifted_loss))
-
-        def observe_length_or_loss():
-            observe_length = functools.partial(self.observe_length, probe)
-            cond_in_every_replica(due.length, observe_length, observe_loss)
-
-        # Each sums over replicas only what it needs: numbers for all weights, or one.
-        observe_curvature = functools.partial(self.observe_curvature, probe, variables)
-        cond_in_every_replica(due.curvature, observe_curvature, observe_length_or_loss)
-        self._probes.assign_add(1)
-
-    def _due_probes(self) -> DueProbes:
-        return probe_schedule(self.iterations, self.probe_interval)
-
-    def observe_length(self, probe: Probe) -> None:
-        """Shortens the steps, if this one finds that the first went too far."""
-        before = all_reduce_sum(dot(probe.shifted_gradients, probe.shifts))
-        after = dot(probe.gradients, probe.shifts)
-        self.keep_or_drop(
-            tf.math.is_finite(before) & tf.math.is_finite(after),
-            lambda: self._step_length.shorten(shortening(before, after)),
-        )
-
-    def signs(self, gradients: list[tf.Tensor], state: tf.Tensor) -> list[tf.Tensor]:
-        """Directions of the shifts of a curvature probe, -1 or +1 for each weight."""
-        return curvature.random_signs(gradients, state)
-
-    def curvature_state(self, variables: Sequence[tf.Variable]) -> MeanSquares:
-        """Where `d` is kept: not negative, whatever the samples."""
-        return MeanSquares(variables, self.add_variable, "curvature")
-
-    def curvature_scale(self, averages: list) -> list:
-        """`sqrt(d)`."""
-        return square_roots(averages)
-
-    def step_length(self) -> tf.Tensor:
-        """`a`; 0 before the first step."""
-        return self._step_length.value
-
-    # Apply.
-
-    def step(
-        self,
-        gradients: list[tf.Tensor],
-        variables: list[tf.Variable],
-        learning_rate: tf.Tensor,
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """`u / 0.8`, and `0.8 learning_rate c a`."""
-        is_first = tf.equal(self.step_length(), 0)
-        cond_in_every_replica(is_first, lambda: self._start(variables), lambda: None)
-        momentum = self.move_average(self._momentum, gradients, self.beta_1, variables)
-        velocity = self.move_average(self._velocity, gradients, self.beta_2, variables)
-        mixed = quasi_hyperbolic(momentum, gradients, self.gradient_share)
-        direction, size = newton_adam_direction(
-            mixed,
-            self.measured_curvature(variables),
-            self._mean_curvature.value,
-            square_roots(velocity),
-            self.curvature_power,
-        )
-        length = (1 - self.gradient_share) * learning_rate * self.update_gain()
-        return direction, length * self._step_length.along(size)
-
-    def _start(self, variables: Sequence[tf.Variable]) -> None:
-        """Takes note of the first weights."""
-        weights = [tf.convert_to_tensor(v) for v in variables]
-        self.start_average(variables, weights)
-        self._step_length.start(weights)
-
-    # Save.
-
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""
         return super().get_config() | {
-            "beta_2": self.beta_2,
-            "curvature_power": self.curvature_power,
+            "direction": keras.saving.serialize_keras_object(self.direction),
             "probe_interval": self.probe_interval,
+            "probe_radius": self.probe_radius,
+            "total_steps": self.total_steps,
+            "rule_base": self.rule_base.to_dict(),
             "seed": self.seed,
         }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The optimizer that `get_config` described, or with defaults for what lacks.
+
+        Example:
+
+        >>> float(FuzzyHess.from_config({"learning_rate": 0.5}).learning_rate)
+        0.5
+        """
+        config = dict(config)  # Keras writes into it
+        if config.get("rule_base") is not None:
+            config["rule_base"] = restore_rule_base(config["rule_base"])
+        return super().from_config(config, custom_objects)

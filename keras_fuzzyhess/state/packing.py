@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.in_place import move_average
-from keras_fuzzyhess.moving_average import moved_average
+from keras_fuzzyhess.backend.in_place import move_average
+from keras_fuzzyhess.state.moving_average import moved_average
 
 LONG = 2**15
 """Number of elements that joined weights have together at most. Our choice: XLA splits

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_fuzzyhess import effects, refusals
+from keras_fuzzyhess.backend import effects, refusals
 
 _BUFFER = "Empty"  # others write into it
 _KNOWN = "_fuzzyhess_captures"

@@ -7,10 +7,10 @@ rate.
 import math
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.moving_average import mix
+from keras_fuzzyhess.parts import Part, scalar
+from keras_fuzzyhess.state.moving_average import mix
 
 FIRST_LENGTH = 0.02
 """Root mean square of the first step, as a share of that of the weights."""
@@ -50,20 +50,6 @@ LARGEST_GROWTH = 1.5
 
 SIZE_RATE = 0.1
 """Rate of the average of sizes: a memory of about 10 steps. Our choice."""
-
-
-def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Root mean square over all elements of a list of tensors, summed in float32.
-
-    Example:
-
-    >>> float(root_mean_square([tf.constant([3.0, 0.0]), tf.constant([0.0, 3.0])]))
-    2.1213202476501465
-    """
-    count = sum(tensor.shape.num_elements() for tensor in tensors)
-    # `l2_loss`, half the sum of squares, reads a vector once and writes nothing.
-    halves = [tf.cast(tf.nn.l2_loss(x), tf.float32) for x in tensors]
-    return tf.sqrt(2 * tf.add_n(halves) / count)
 
 
 def first_step_length(weights: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -129,19 +115,6 @@ def _usual_square(shape: tf.TensorShape) -> float:
     return 1 / min(rows, WIDEST) if is_matrix else 0.0
 
 
-def dot(a: Sequence[tf.Tensor], b: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Inner product of two lists of vectors, in float32.
-
-    Example:
-
-    >>> float(dot([tf.constant([1.0, 2.0])], [tf.constant([3.0, 4.0])]))
-    11.0
-    """
-    axis = tf.constant([0])
-    products = [tf.reduce_sum(x * y, axis) for x, y in zip(a, b, strict=True)]
-    return tf.add_n([tf.cast(product, tf.float32) for product in products])
-
-
 def shortening(slope_before: tf.Tensor, slope_after: tf.Tensor) -> tf.Tensor:
     """By how much to shorten steps, after one of them.
 
@@ -198,17 +171,14 @@ def bounded_size(size: tf.Tensor, usual_size: tf.Tensor) -> tuple[tf.Tensor, tf.
     return bounded, mix(usual_size, bounded, SIZE_RATE)
 
 
-class StepLength:
-    """Length of steps as part of an optimizer's state.
-
-    Args:
-        add_scalar: Callable that makes a float32 variable of a name, initially 0.
+class StepLength(Part):
+    """How long a step of gain 1 is, from the first weights and the first step.
 
     Example:
 
-    >>> def add_scalar(name):
-    ...     return keras.Variable(0.0, name=name)
-    >>> length = StepLength(add_scalar)
+    >>> from keras_fuzzyhess import FuzzyHess
+    >>> length = StepLength()
+    >>> length.build([], FuzzyHess().add_variable)
     >>> length.start([tf.constant([3.0, 3.0])])
     >>> round(float(length.along(size=tf.constant(1.0))), 4)
     0.06
@@ -217,9 +187,10 @@ class StepLength:
     0.03
     """
 
-    def __init__(self, add_scalar: Callable[[str], keras.Variable]) -> None:
-        self._length = add_scalar("first_length")
-        self._usual_size = add_scalar("usual_size")
+    def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
+        """Creates the length and the usual size of a direction."""
+        self._length = scalar(add, "first_length")
+        self._usual_size = scalar(add, "usual_size")
 
     @property
     def value(self) -> tf.Tensor:
@@ -246,3 +217,19 @@ class StepLength:
     def shorten(self, factor: tf.Tensor) -> None:
         """Multiplies the length by a factor."""
         self._length.assign(factor * self.value)
+
+
+class UnitLength(Part):
+    """1: the paper's learning rate comes from the fuzzy system alone."""
+
+    @property
+    def value(self) -> tf.Tensor:
+        """1."""
+        return tf.constant(1.0)
+
+    def start(self, weights: Sequence[tf.Tensor]) -> None:
+        """Nothing: it does not depend on them."""
+
+    def along(self, size: tf.Tensor) -> tf.Tensor:
+        """1, whatever the size."""
+        return tf.constant(1.0)

@@ -6,7 +6,7 @@ from types import FrameType
 
 import keras
 
-from keras_fuzzyhess.loss_scaling import inner_optimizer
+from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:

@@ -5,14 +5,13 @@ loss and the progress of the training, as in arXiv 2403.15416; how both are comp
 is our choice, for the paper does not publish it.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.moving_average import mix
-
-FAST, SLOW = 0.1, 0.02
-"""Rates of the two moving averages of the loss: windows of about 10 and 50 steps."""
+from keras_fuzzyhess.fuzzy import ControlSurface
+from keras_fuzzyhess.parts import Part, scalar
 
 GAIN_RANGE = (1e-3, 1e3)
 """Bounds of the gain. Wide, for the first step length is no more than a guess. Our
@@ -23,74 +22,6 @@ SLOWING = 100.0
 
 HALF_WAY = 1000.0
 """Without `total_steps`, the number of steps after which progress is one half."""
-
-
-class LossStatistics(NamedTuple):
-    """Moving averages of the loss.
-
-    Attributes:
-        count: Number of losses seen.
-        fast: Average over about the last 10.
-        slow: Average over about the last 50.
-        deviation: Average absolute deviation from the slow average.
-    """
-
-    count: tf.Tensor
-    fast: tf.Tensor
-    slow: tf.Tensor
-    deviation: tf.Tensor
-
-
-def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
-    """Takes one loss into the averages.
-
-    The first losses are averaged plainly (rate `1 / count`), so that there is no bias
-    towards the initial zero.
-
-    Args:
-        statistics: The averages so far, all zero at the start.
-        loss: Scalar minibatch loss.
-
-    Returns:
-        `LossStatistics`.
-
-    Example:
-
-    >>> zero = LossStatistics(*(tf.constant(0.0),) * 4)
-    >>> after_two = observe_loss(observe_loss(zero, 3.0), 1.0)
-    >>> float(after_two.fast), float(after_two.slow)
-    (2.0, 2.0)
-    """
-    count = statistics.count + 1
-    fast, slow = tf.maximum(FAST, 1 / count), tf.maximum(SLOW, 1 / count)
-    # From the average that has not seen this loss; the first loss has no deviation.
-    deviation = tf.where(count > 1, tf.abs(loss - statistics.slow), 0.0)
-    return LossStatistics(
-        count=count,
-        fast=mix(statistics.fast, loss, fast),
-        slow=mix(statistics.slow, loss, slow),
-        deviation=mix(statistics.deviation, deviation, slow),
-    )
-
-
-def loss_trend(statistics: LossStatistics) -> tf.Tensor:
-    """How the loss moves, in units of its own scatter.
-
-        trend = clip((slow - fast) / deviation, -1, 1)
-
-    Returns:
-        Scalar in [-1, 1], positive when the loss falls, 0 when it is constant.
-
-    Example:
-
-    >>> falling = LossStatistics(60.0, fast=1.0, slow=2.0, deviation=2.0)
-    >>> float(loss_trend(falling))
-    0.5
-    """
-    trend = tf.math.divide_no_nan(
-        statistics.slow - statistics.fast, statistics.deviation
-    )
-    return tf.clip_by_value(trend, -1.0, 1.0)
 
 
 def training_progress(step: tf.Tensor, total_steps: tf.Tensor | int) -> tf.Tensor:
@@ -153,3 +84,72 @@ def controlled_gain(
         return output["gain"]
     rate = output["gain_rate"] / (1 + tf.cast(step, tf.float32) / SLOWING)
     return tf.clip_by_value(gain * tf.exp(rate), *GAIN_RANGE)
+
+
+class Controller(Part):
+    """Gain and curvature momentum, as a compiled rule base sets them.
+
+    Args:
+        surface: `ControlSurface`.
+
+    Attributes:
+        planned: Integer or None, the number of steps planned when it is built.
+        horizon: Integer variable, the number of steps planned since; 0 without a plan.
+
+    Example:
+
+    >>> from keras_fuzzyhess import FuzzyHess
+    >>> from keras_fuzzyhess.fuzzy import compile_surface, default_rule_base
+    >>> controller = Controller(compile_surface(default_rule_base()))
+    >>> controller.build([], FuzzyHess().add_variable)
+    >>> controller.update(tf.constant(1.0), tf.constant(0))
+    >>> float(controller.gain) > 1
+    True
+    """
+
+    def __init__(self, surface: ControlSurface) -> None:
+        self._surface = surface
+        self.planned: int | None = None
+
+    def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
+        """Creates gain, momentum and plan."""
+        self._gain = scalar(add, "gain", 1.0)
+        self._beta_3 = scalar(add, "beta_3")
+        planned = keras.initializers.Constant(self.planned or 0)
+        self.horizon = add((), planned, dtype="int", name="total_steps")
+
+    @property
+    def gain(self) -> tf.Tensor:
+        """Scalar, `c`."""
+        return self._gain.value
+
+    @property
+    def beta_3(self) -> tf.Tensor:
+        """Scalar in [0, 1), as of the last step."""
+        return self._beta_3.value
+
+    def progress(self, step: tf.Tensor) -> tf.Tensor:
+        """How far the training has come after some steps."""
+        return training_progress(step, self.horizon.value)
+
+    def decide(self, trend: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the rule base says.
+
+        Args:
+            trend: Scalar in [-1, 1], positive when the loss falls.
+            step: Scalar integer, number of steps taken before.
+
+        Returns:
+            Dict of its outputs by name.
+        """
+        return self._surface.look_up(loss_trend=trend, progress=self.progress(step))
+
+    def update(
+        self, trend: tf.Tensor, step: tf.Tensor, hold: tf.Tensor | bool = False
+    ) -> None:
+        """Sets gain and momentum for this step; with `hold` rates do not move it."""
+        output = self.decide(trend, step)
+        if "gain_rate" in output and hold is not False:
+            output["gain_rate"] = tf.where(hold, 0.0, output["gain_rate"])
+        self._beta_3.assign(output["beta_3"])
+        self._gain.assign(controlled_gain(self._gain.value, output, step))

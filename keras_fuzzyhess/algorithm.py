@@ -1,0 +1,95 @@
+"""The method on a page: measure, decide, direct, step."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from keras_fuzzyhess.control.controller import Controller
+from keras_fuzzyhess.direction import Direction
+from keras_fuzzyhess.measure.probe import Probe
+from keras_fuzzyhess.measure.probes import Keep, ProbeEveryStep, ProbesInTurn
+from keras_fuzzyhess.measure.step_length import StepLength, UnitLength
+from keras_fuzzyhess.parts import Step
+
+
+class Algorithm:
+    """What FuzzyHess and SALO do with gradients; of Keras it knows nothing.
+
+    ```
+    probes      take a second gradient at shifted weights now and then,
+                and tell the trend of the loss
+    direction   where to go: vectors, from gradients and what probes have measured
+    controller  gain and momentum of the curvature, from trend and progress
+    length      how long a step of gain 1 is
+    step        w <- w - learning_rate gain length vectors
+    ```
+
+    Args:
+        probes: `ProbesInTurn` or `ProbeEveryStep`.
+        direction: `Direction`.
+        controller: `Controller`.
+        length: `StepLength` or `UnitLength`.
+    """
+
+    def __init__(
+        self,
+        probes: ProbesInTurn | ProbeEveryStep,
+        direction: Direction,
+        controller: Controller,
+        length: StepLength | UnitLength,
+    ) -> None:
+        self.probes, self.direction = probes, direction
+        self.controller, self.length = controller, length
+
+    def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
+        """Creates the state of all parts, by `add` of Keras's `add_variable`."""
+        for part in (self.direction, self.probes, self.controller, self.length):
+            part.build(weights, add)
+
+    def observe(
+        self, probe: Probe, step: Step, tells: tf.Tensor, keep_or_drop: Keep
+    ) -> None:
+        """Keeps what a second gradient tells.
+
+        Args:
+            probe: `Probe`.
+            step: `Step`.
+            tells: Scalar boolean, whether a loss at the average tells anything.
+            keep_or_drop: `Keep`.
+        """
+
+        def beta_3():
+            return self.controller.decide(self.trend, step.number)["beta_3"]
+
+        gain = self.controller.gain
+        self.probes.observe(probe, step, gain, beta_3, tells, keep_or_drop)
+
+    def update(
+        self,
+        gradients: list[tf.Tensor],
+        step: Step,
+        learning_rate: tf.Tensor,
+        hold: tf.Tensor | bool,
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """A step: vectors, and by how much of them the weights are to be less.
+
+        Args:
+            gradients: List of packed vectors.
+            step: `Step`.
+            learning_rate: Scalar.
+            hold: Scalar boolean, whether rates of the gain are not to move it.
+        """
+        course = self.direction(gradients, self.curvature, step)
+        self.controller.update(self.trend, step.number, hold)
+        length = course.factor * learning_rate * self.controller.gain
+        return course.vectors, length * self.length.along(course.size)
+
+    @property
+    def curvature(self):
+        """What probes have measured, or None if the direction does not ask for it."""
+        return self.probes.curvature
+
+    @property
+    def trend(self) -> tf.Tensor:
+        """Scalar in [-1, 1], positive when the loss falls."""
+        return self.probes.trend(self.controller.gain)

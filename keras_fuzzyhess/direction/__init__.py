@@ -1,0 +1,8 @@
+"""Directions: where a step goes. How far it goes is decided elsewhere."""
+
+from keras_fuzzyhess.direction.diagonal import Diagonal
+from keras_fuzzyhess.direction.direction import Course, Direction
+from keras_fuzzyhess.direction.named import named_direction
+from keras_fuzzyhess.direction.newton import Newton
+
+__all__ = ["Course", "Diagonal", "Direction", "Newton", "named_direction"]

@@ -1,0 +1,92 @@
+"""What the parts of an optimizer have in common: constants, and state that they make.
+
+A part knows neither Keras's optimizers nor other parts. It is told of a step what it
+needs, decides by pure functions, and keeps what it must remember in variables.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self
+
+import keras
+import tensorflow as tf
+
+from keras_fuzzyhess.state.moving_average import unbiased_rate
+
+
+class Step(NamedTuple):
+    """What a part is told of a step.
+
+    Attributes:
+        number: Scalar integer, how many steps were taken before.
+        indices: List of integers, which of the weights it moves.
+    """
+
+    number: tf.Tensor
+    indices: list[int]
+
+
+class Part:
+    """Base of parts; a subclass is a dataclass whose fields are its constants."""
+
+    def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
+        """Makes the state; none, unless a subclass does.
+
+        Args:
+            weights: List of all weights that will ever be trained.
+            add: Callable `(shape, initializer, dtype, name=...) -> keras.Variable`,
+                `add_variable` of Keras's optimizers.
+        """
+
+    def get_config(self) -> dict[str, Any]:
+        """The constants by name."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The part with these constants, and without state."""
+        return cls(**config)
+
+
+def scalar(add: Callable, name: str, value: float = 0.0) -> keras.Variable:
+    """A float32 number as a part's state.
+
+    Example:
+
+    >>> from keras_fuzzyhess import FuzzyHess
+    >>> scalar(FuzzyHess().add_variable, "gain", 1.0).numpy().item()
+    1.0
+    """
+    return add((), keras.initializers.Constant(value), "float32", name=name)
+
+
+def move_unbiased(
+    average: Any, values: Sequence[tf.Tensor], momentum: float, step: Step
+) -> list:
+    """`average <- momentum average + (1 - momentum) values`, bias-corrected.
+
+    Their squares, if these are what the state keeps.
+
+    Args:
+        average: `PackedState` or `MeanSquares`, moved in every step.
+        values: List of packed vectors.
+        momentum: Float in [0, 1).
+        step: `Step`.
+
+    Returns:
+        The averages of the weights of the step, packed.
+
+    Example:
+
+    >>> from keras_fuzzyhess import FuzzyHess
+    >>> from keras_fuzzyhess.state.packing import PackedState
+    >>> state = PackedState([tf.zeros(1)], FuzzyHess().add_variable, "momentum")
+    >>> step = Step(tf.constant(1), [0])
+    >>> move_unbiased(state, [tf.constant([4.0])], 0.9, step)[0].numpy().round(3)
+    array([2.105], dtype=float32)
+    """
+    weight = 1 - momentum ** tf.cast(step.number, tf.float32)
+    rate, _ = unbiased_rate(1 - momentum, weight)
+    return average.move(values, rate, step.indices)
