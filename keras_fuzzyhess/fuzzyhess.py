@@ -50,9 +50,9 @@ class FuzzyHess(SecondGradientOptimizer):
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
     clipped to 3 times its root mean square, which is kept below 1.5 times its average.
-    For `a`, outliers among the first weights count for less: `step_length.py`.
+    For `a`, outliers among the first weights count for less: `measure/step_length.py`.
     Of a weight of at least `2**15` elements and two axes, `d` and `v` are kept by the
-    means of rows and columns, as in Adafactor (arXiv 1804.04235): `mean_squares.py`.
+    means of rows and columns, as in Adafactor (arXiv 1804.04235): `state/mean_squares.py`.
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`; on the way the
     model has the weights themselves. Constraints hold for both. The next `fit` goes on
