@@ -13,7 +13,7 @@ from typing import Any
 
 import keras_tuner
 
-from keras_fuzzyhess.tuner.keras_tuner_repairs import ENDED
+from keras_fuzzyhess.tuner.tuners import ENDED
 
 
 def clean_search(
@@ -43,7 +43,8 @@ def clean_search(
     Example, with a function in place of a training:
 
     >>> import tempfile
-    >>> class Search(keras_tuner.RandomSearch):
+    >>> from keras_fuzzyhess.tuner import RandomSearch
+    >>> class Search(RandomSearch):
     ...     def run_trial(self, trial, **kwargs):
     ...         return trial.hyperparameters.get("x") ** 2
     >>> space = keras_tuner.HyperParameters()

@@ -12,11 +12,12 @@ from keras_tuner.errors import FatalTypeError, FatalValueError
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.arguments import check_integer
 from keras_fuzzyhess.fuzzy import RuleBase
+from keras_fuzzyhess.loss_scaling import inner_optimizer
 from keras_fuzzyhess.tuner import trial_score
-from keras_fuzzyhess.tuner.report import describe
 from keras_fuzzyhess.tuner.rule_base_hyper_model import (
     RuleBaseHyperModel,
     check_function,
+    describe,
 )
 from keras_fuzzyhess.tuner.search_space import GROUPS
 
@@ -121,16 +122,15 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
             raise FatalValueError(
                 "`build_fn` must return a model that is not compiled. Hand the "
                 "arguments of `compile` to `FuzzyHessHyperModel`. Received: a model "
-                f"compiled with {type(model.optimizer).__name__}"
+                f"compiled with {type(inner_optimizer(model.optimizer)).__name__}"
             )
         optimizer = self.optimizer_fn(rule_base=self.rule_base(hp))
         # Metrics have state, which trials must not share.
-        arguments = copy.deepcopy(self.compile_arguments)
-        model.compile(optimizer=optimizer, **arguments)
+        model.compile(optimizer, **copy.deepcopy(self.compile_arguments))
         if model.built:
             # Hyperband's promotion loads the weights of a former trial before the first
             # step; state of the optimizer is then loaded only if it exists already.
-            optimizer.build(model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)
         elif "tuner/epochs" in hp.values:
             raise FatalValueError(
                 "Under Hyperband `build_fn` must return a built model, or the state of "
@@ -146,17 +146,7 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, float]:
-        """Trains the model and returns its scores.
-
-        Args:
-            hp: The trial's hyperparameters.
-            model: What `build` returned.
-            *args: Positional arguments of `keras.Model.fit`.
-            **kwargs: Its keyword arguments.
-
-        Returns:
-            Dict of the scored metrics, all finite.
-        """
+        """Trains the model, as `keras.Model.fit` would; returns finite scores."""
         trial_score.check_data(args, kwargs)
         if kwargs.get("verbose", "auto") != 0:
             print(describe(self.rule_base(hp)))
@@ -165,9 +155,8 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         if not any(isinstance(c, keras.callbacks.TerminateOnNaN) for c in callbacks):
             callbacks.append(keras.callbacks.TerminateOnNaN())
         puts_averages = (keras.callbacks.SwapEMAWeights, AveragesInValidation)
-        if model.optimizer.use_ema and not any(
-            isinstance(c, puts_averages) for c in callbacks
-        ):
+        averages = inner_optimizer(model.optimizer).use_ema
+        if averages and not any(isinstance(c, puts_averages) for c in callbacks):
             callbacks.append(AveragesInValidation())
         history = model.fit(*args, **kwargs, callbacks=callbacks).history
         scores = trial_score.last_epochs(history, self.score_epochs)

@@ -12,17 +12,7 @@ from keras_fuzzyhess.tuner.search_space import resolve_base, resolve_groups, rul
 
 
 class RuleBaseHyperModel(keras_tuner.HyperModel):
-    """Base of hypermodels that search a rule base.
-
-    Args:
-        base: The `RuleBase` to vary, the path of its JSON file or None, the default.
-        search: What is searched, see `rule_base`.
-        optimizer_fn: What makes the optimizer from `rule_base=...`.
-
-    Raises:
-        TypeError: if `base` is no rule base, or if `optimizer_fn` cannot be called.
-        ValueError: if `search` names no group or an unknown one.
-    """
+    """Checks and keeps the arguments that say what is varied."""
 
     def __init__(
         self,
@@ -44,8 +34,6 @@ class RuleBaseHyperModel(keras_tuner.HyperModel):
 def check_function(name: str, value: Any) -> None:
     """Raises a `TypeError` unless the argument is a function or the like.
 
-    Example:
-
     >>> check_function("build_fn", "network")
     Traceback (most recent call last):
         ...
@@ -53,3 +41,35 @@ def check_function(name: str, value: Any) -> None:
     """
     if not callable(value) or isinstance(value, keras.Model):
         raise TypeError(f"`{name}` must be a function. Received: {name}={value!r}")
+
+
+def describe(varied: RuleBase) -> str:
+    """What the values of a trial mean: terms where they lie, and weights.
+
+    KerasTuner's own display lists hyperparameters as they are searched, where a
+    breakpoint is a fraction of what is left of its range.
+
+    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
+    >>> print(describe(paper_rule_base()))
+    Rule base 'paper'
+      loss_trend  rising (-1, 0), flat (-1, 0, 1), falling (0, 1)
+      progress    early (0.1, 0.5), middle (0.1, 0.5, 0.9), late (0.5, 0.9)
+      gain        tiny (0, 0.1, 0.2), small (0.2, 0.3, 0.4), half (0.4, 0.5, 0.6), \
+full (0.9, 1, 1.1)
+      beta_3      short (0.891, 0.9, 0.909), medium (0.941, 0.95, 0.959), \
+long (0.981, 0.99, 0.999)
+      weights     1 1 1 1 1 1 1 1 1
+    """
+    rows = [
+        (
+            variable.name,
+            ", ".join(
+                f"{term.name} ({', '.join(f'{p:.4g}' for p in term.points)})"
+                for term in variable.terms
+            ),
+        )
+        for variable in varied.inputs + varied.outputs
+    ]
+    rows.append(("weights", " ".join(f"{rule.weight:.3g}" for rule in varied.rules)))
+    lines = [f"  {name:<12}{text}" for name, text in rows]
+    return "\n".join([f"Rule base '{varied.name}'", *lines])
