@@ -93,11 +93,11 @@ class _FailureLimit:
         self.earlier = len(oracle.end_order)
         self.populate_space = oracle.populate_space
         self.last_failure: Any = None
+        # Of this oracle alone: attributes of the instance, before those of its class.
         oracle._check_consecutive_failures = self.check
         oracle.populate_space = self.populate_unless_reached
 
     def check(self) -> None:
-        """Called by the oracle when a trial has ended."""
         limit = self.oracle.max_consecutive_failed_trials
         ended = self.oracle.end_order[self.earlier :]
         last = [self.oracle.trials[trial_id] for trial_id in ended[-limit:]]

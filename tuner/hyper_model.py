@@ -162,7 +162,7 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         scores = trial_score.last_epochs(history, self.score_epochs)
         if trial_score.is_suspicious(scores, watch.loss):
             fresh = self._seeded_model(hp.copy())
-            untrained = trial_score.evaluate(fresh, args, kwargs)
+            untrained = trial_score.evaluate_untrained(fresh, args, kwargs)
             if trial_score.has_diverged(scores, untrained):
                 trial_score.keep_checkpoint(callbacks, fresh)
                 scores = trial_score.as_untrained(scores, untrained)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import keras_tuner
@@ -44,10 +44,7 @@ class Workload:
     ...     "line",
     ...     lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]),
     ...     loss="mse",
-    ...     x=np.ones((8, 1), "float32"),
-    ...     y=np.ones((8, 1), "float32"),
-    ...     batch_size=4,
-    ...     epochs=2,
+    ...     x=np.ones((8, 1)), y=np.ones((8, 1)), batch_size=4, epochs=2,
     ... )
     >>> workload.build_fn().count_params()
     2
@@ -71,16 +68,15 @@ class Workload:
                 )
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What a training came to: the loss over all data, infinite if it was given up."""
 
     loss: float
-    epoch_losses: tuple[float, ...]
+    epoch_losses: Sequence[float]
 
 
 class StopHopeless(keras.callbacks.Callback):
-    """Stops where the loss of an epoch is so many times as high as that of another."""
+    """Stops where an epoch's loss is so many times as high as in another training."""
 
     def __init__(self, losses: Sequence[float], limit: float):
         super().__init__()
@@ -106,18 +102,17 @@ def train(
     keras.utils.set_random_seed(seed)
     model = workload.build_fn()
     model.compile(optimizer=optimizer, loss=workload.loss)
-    history = model.fit(
+    x, y, batch_size, epochs = (
         workload.x,
         workload.y,
-        batch_size=workload.batch_size,
-        epochs=workload.epochs,
-        verbose=0,
-        callbacks=[keras.callbacks.TerminateOnNaN()] + ([hopeless] if hopeless else []),
+        workload.batch_size,
+        workload.epochs,
     )
-    losses = tuple(float(loss) for loss in history.history["loss"])
+    callbacks = [keras.callbacks.TerminateOnNaN()] + ([hopeless] if hopeless else [])
+    losses = model.fit(x, y, batch_size, epochs, 0, callbacks).history["loss"]
     if hopeless is not None and hopeless.stopped:
         return Run(math.inf, losses)
-    loss = float(model.evaluate(workload.x, workload.y, batch_size=1000, verbose=0))
+    loss = float(model.evaluate(x, y, batch_size=1000, verbose=0))
     return Run(loss if math.isfinite(loss) else math.inf, losses)
 
 
