@@ -13,7 +13,7 @@ import numpy as np
 from keras_fuzzyhess import plots
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.plot_parts import import_pyplot
-from keras_fuzzyhess.tuner.rule_base_hyper_model import RuleBaseHyperModel
+from keras_fuzzyhess.tuner.hyper_model import RuleBaseHyperModel
 from keras_fuzzyhess.tuner.search_space import ORIGIN, base_of, rule_base_of
 from keras_fuzzyhess.tuner.tuners import by_number
 from keras_fuzzyhess.tuner.variation import PREFIX

@@ -97,7 +97,8 @@ class TPEOracle(MendedOracle):
             sampler = optuna.samplers.TPESampler(
                 n_startup_trials=1, multivariate=True, constant_liar=True, seed=seed
             )
-        study = _quiet_study(optuna, sampler, self.objective.direction)
+        direction = "maximize" if self.objective.direction == "max" else "minimize"
+        study = _quiet_study(optuna, sampler, direction)
         for trial in by_number(self.trials):
             past = _past_trial(optuna, trial, tuned)
             if past is not None:
@@ -121,13 +122,10 @@ class TPE(MendedTuner):
         max_trials: Integer, the number of trials. Defaults to 10.
         num_initial_points: See `TPEOracle`. Defaults to 10.
         seed: Likewise.
-        hyperparameters: As KerasTuner's tuners have it.
-        tune_new_entries: Likewise.
-        allow_new_entries: Likewise.
-        max_retries_per_trial: Likewise.
-        max_consecutive_failed_trials: Likewise.
-        **kwargs: Arguments of `keras_tuner.Tuner`, such as `directory`,
-            `project_name`, `overwrite` and `executions_per_trial`.
+        **kwargs: The other arguments of KerasTuner's tuners: `hyperparameters`,
+            `tune_new_entries`, `allow_new_entries`, `max_retries_per_trial`,
+            `max_consecutive_failed_trials`, `directory`, `project_name`, `overwrite`,
+            `executions_per_trial` and so on.
 
     Raises:
         ImportError: if Optuna is not installed.
@@ -142,10 +140,7 @@ class TPE(MendedTuner):
     >>> space = keras_tuner.HyperParameters()
     >>> x = space.Float("x", -1.0, 1.0)
     >>> tuner = Search(
-    ...     hyperparameters=space,
-    ...     max_trials=12,
-    ...     num_initial_points=4,
-    ...     seed=0,
+    ...     hyperparameters=space, max_trials=12, num_initial_points=4, seed=0,
     ...     directory=tempfile.mkdtemp(),
     ... )
     >>> tuner.search(verbose=0)
@@ -184,10 +179,7 @@ def _quiet_study(optuna: Any, sampler: Any, direction: str) -> optuna.Study:
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(
-            sampler=sampler,
-            direction="maximize" if direction == "max" else "minimize",
-        )
+        return optuna.create_study(sampler=sampler, direction=direction)
     finally:
         optuna.logging.set_verbosity(verbosity)
 
@@ -214,16 +206,15 @@ def _past_trial(optuna: Any, trial: Any, tuned: list[Any]) -> Any | None:
     done = trial.status == "COMPLETED"
     if not done and trial.status != "RUNNING":
         return None
-    values = trial.hyperparameters.values
-    known = [hp for hp in tuned if hp.name in values]
+    params, distributions = {}, {}
+    for hp in tuned:
+        if hp.name in trial.hyperparameters.values:
+            value = trial.hyperparameters.values[hp.name]
+            params[hp.name] = value if _is_category(hp) else hp.value_to_prob(value)
+            distributions[hp.name] = _distribution(optuna, hp)
     return optuna.trial.create_trial(
         state=states.COMPLETE if done else states.RUNNING,
         value=float(trial.score) if done else None,
-        params={
-            hp.name: values[hp.name]
-            if _is_category(hp)
-            else hp.value_to_prob(values[hp.name])
-            for hp in known
-        },
-        distributions={hp.name: _distribution(optuna, hp) for hp in known},
+        params=params,
+        distributions=distributions,
     )

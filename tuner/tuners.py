@@ -144,21 +144,14 @@ class RandomSearch(MendedTuner, keras_tuner.RandomSearch):
     It takes `seed=0` for a seed and goes on after a kill at any time; in all else it,
     and its arguments, are as KerasTuner has them.
 
-    Example, with a function in place of a training:
+    Example:
 
     >>> import tempfile
     >>> from keras_fuzzyhess.tuner import rule_base
-    >>> class Search(RandomSearch):
-    ...     def run_trial(self, trial, **kwargs):
-    ...         return trial.hyperparameters.get("rule_base/weight/flat")
-    >>> space = keras_tuner.HyperParameters()
-    >>> base = rule_base(space, search="weights")
-    >>> tuner = Search(
-    ...     hyperparameters=space, max_trials=3, seed=0, directory=tempfile.mkdtemp()
-    ... )
-    >>> tuner.search(verbose=0)
-    >>> float(tuner.oracle.trials["0"].score), base.rules[3].weight
-    (1.0, 1.0)
+    >>> tuner = RandomSearch(rule_base, "loss", seed=0, directory=tempfile.mkdtemp())
+    >>> tuner.oracle.verbose = 0
+    >>> rule_base(tuner.oracle.create_trial("tuner0").hyperparameters).name
+    'default'
     """
 
     __init__ = _making(_RandomSearchOracle, keras_tuner.RandomSearch)

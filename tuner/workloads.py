@@ -14,7 +14,7 @@ from keras_tuner.errors import FatalTypeError, FatalValueError
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.arguments import check_argument, check_integer, is_number
 from keras_fuzzyhess.fuzzy import RuleBase
-from keras_fuzzyhess.tuner.rule_base_hyper_model import RuleBaseHyperModel, describe
+from keras_fuzzyhess.tuner.hyper_model import RuleBaseHyperModel, describe
 from keras_fuzzyhess.tuner.search_space import GROUPS
 
 
@@ -102,14 +102,9 @@ def train(
     keras.utils.set_random_seed(seed)
     model = workload.build_fn()
     model.compile(optimizer=optimizer, loss=workload.loss)
-    x, y, batch_size, epochs = (
-        workload.x,
-        workload.y,
-        workload.batch_size,
-        workload.epochs,
-    )
+    x, y, length = workload.x, workload.y, (workload.batch_size, workload.epochs)
     callbacks = [keras.callbacks.TerminateOnNaN()] + ([hopeless] if hopeless else [])
-    losses = model.fit(x, y, batch_size, epochs, 0, callbacks).history["loss"]
+    losses = model.fit(x, y, *length, verbose=0, callbacks=callbacks).history["loss"]
     if hopeless is not None and hopeless.stopped:
         return Run(math.inf, losses)
     loss = float(model.evaluate(x, y, batch_size=1000, verbose=0))

@@ -14,7 +14,7 @@ from keras_fuzzyhess.tuner import (
     export,
     rule_base,
 )
-from keras_fuzzyhess.tuner.rule_base_hyper_model import describe
+from keras_fuzzyhess.tuner.hyper_model import describe
 from tests.tuner.searches import network, scores, search, tuner
 
 matplotlib.use("Agg")
