@@ -154,11 +154,8 @@ def _summary(
 ) -> str:
     objective = tuner.oracle.objective
     completed = sum(trial.status == "COMPLETED" for trial in trials)
-    compared = (
-        f"{before.score:.4g} with the rule base that was varied"
-        if before is not None
-        else "no trial was completed with the rule base that was varied"
-    )
+    score = "no trial was completed" if before is None else f"{before.score:.4g}"
+    compared = f"{score} with the rule base it began with"
     others = ", ".join(
         f"{name}={value}"
         for name, value in best.hyperparameters.values.items()

@@ -166,7 +166,17 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, float]:
-        """Trains the model, as `keras.Model.fit` would; returns finite scores."""
+        """Trains the model and returns its scores.
+
+        Args:
+            hp: The trial's hyperparameters.
+            model: What `build` returned.
+            *args: Positional arguments of `keras.Model.fit`.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            Dict of the scored metrics, all finite.
+        """
         trial_score.check_data(args, kwargs)
         if kwargs.get("verbose", "auto") != 0:
             print(describe(self.rule_base(hp)))
@@ -190,13 +200,6 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
 
 
 def _check_function(name: str, value: Any) -> None:
-    """Raises a `TypeError` unless the argument is a function or the like.
-
-    >>> _check_function("build_fn", "network")
-    Traceback (most recent call last):
-        ...
-    TypeError: `build_fn` must be a function. Received: build_fn='network'
-    """
     if not callable(value) or isinstance(value, keras.Model):
         raise TypeError(f"`{name}` must be a function. Received: {name}={value!r}")
 
