@@ -15,10 +15,14 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras_tuner
 from quickstart import BATCH_SIZE, build_network, load_digits
 
-from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base, clean_search
+from keras_fuzzyhess.tuner import (
+    FuzzyHessHyperModel,
+    RandomSearch,
+    best_rule_base,
+    clean_search,
+)
 
 
 def make_tuner(trials, seed, output):
@@ -27,7 +31,7 @@ def make_tuner(trials, seed, output):
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    return keras_tuner.RandomSearch(
+    return RandomSearch(
         hypermodel,
         objective="val_loss",
         max_trials=trials,

@@ -11,10 +11,9 @@ import signal
 from pathlib import Path
 
 import keras
-import keras_tuner
 import numpy as np
 
-from keras_fuzzyhess.tuner import clean_search
+from keras_fuzzyhess.tuner import RandomSearch, clean_search
 
 
 def build(hp):
@@ -25,7 +24,7 @@ def build(hp):
     return model
 
 
-class TinySearch(keras_tuner.RandomSearch):
+class TinySearch(RandomSearch):
     def run_trial(self, trial, *args, **kwargs):
         if int(trial.trial_id) >= 2 and (Path(self.project_dir) / "fail").exists():
             raise ValueError("made to fail")

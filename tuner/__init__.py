@@ -19,23 +19,27 @@ except ImportError as error:
         '`pip install "keras-fuzzyhess[tuner]"`.'
     ) from error
 
-from keras_fuzzyhess.tuner import keras_tuner_repairs
 from keras_fuzzyhess.tuner.clean_search import clean_search
 from keras_fuzzyhess.tuner.export import best_rule_base, export
 from keras_fuzzyhess.tuner.hyper_model import FuzzyHessHyperModel
 from keras_fuzzyhess.tuner.search_space import rule_base, rule_base_of
 from keras_fuzzyhess.tuner.tpe import TPE, TPEOracle
-from keras_fuzzyhess.tuner.vary_breakpoints import breakpoints
-from keras_fuzzyhess.tuner.vary_outputs import outputs
-from keras_fuzzyhess.tuner.vary_weights import rule_weights
-from keras_fuzzyhess.tuner.workload import Workload
-from keras_fuzzyhess.tuner.workloads_hyper_model import WorkloadsHyperModel
-
-keras_tuner_repairs.apply()
+from keras_fuzzyhess.tuner.tuners import (
+    BayesianOptimization,
+    GridSearch,
+    Hyperband,
+    RandomSearch,
+)
+from keras_fuzzyhess.tuner.variation import breakpoints, outputs, rule_weights
+from keras_fuzzyhess.tuner.workloads import Workload, WorkloadsHyperModel
 
 __all__ = [
     "TPE",
+    "BayesianOptimization",
     "FuzzyHessHyperModel",
+    "GridSearch",
+    "Hyperband",
+    "RandomSearch",
     "TPEOracle",
     "Workload",
     "WorkloadsHyperModel",

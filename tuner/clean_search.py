@@ -9,11 +9,13 @@ A chief also saves the trial that ended last as one that still runs, and runs it
 when the search is gone on with. Here a trial that has ended is not run again.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
 
-from keras_fuzzyhess.tuner.keras_tuner_repairs import ENDED
+from keras_fuzzyhess.tuner.tuners import ENDED
 
 
 def clean_search(
@@ -43,7 +45,8 @@ def clean_search(
     Example, with a function in place of a training:
 
     >>> import tempfile
-    >>> class Search(keras_tuner.RandomSearch):
+    >>> from keras_fuzzyhess.tuner import RandomSearch
+    >>> class Search(RandomSearch):
     ...     def run_trial(self, trial, **kwargs):
     ...         return trial.hyperparameters.get("x") ** 2
     >>> space = keras_tuner.HyperParameters()
@@ -64,53 +67,47 @@ def clean_search(
         for trial_id in oracle._retry_queue
         if oracle.trials[trial_id].status not in ENDED
     ]
-    limit = _FailureLimit(oracle)
-    try:
+    with _ended_by_failures(oracle) as last_failure:
         tuner.search(*fit_args, **fit_kwargs)
-    finally:
-        limit.remove()
-    if limit.last_failure is not None:
+    if last_failure:
         raise RuntimeError(
             f"The search was ended because {oracle.max_consecutive_failed_trials} "
-            f"trials in a row failed, the last, {limit.last_failure.trial_id}, with: "
-            f"{_reason(limit.last_failure)}. All finished trials are kept in "
+            f"trials in a row failed, the last, {last_failure[0].trial_id}, with: "
+            f"{_reason(last_failure[0])}. All finished trials are kept in "
             f"{tuner.project_dir}. Mend the cause and run the same search again to go "
             "on, or allow more with `max_consecutive_failed_trials`."
         )
     return tuner
 
 
-class _FailureLimit:
-    """Ends an oracle's search after some failed trials in a row.
+@contextlib.contextmanager
+def _ended_by_failures(oracle: keras_tuner.Oracle) -> Iterator[list[Any]]:
+    """Begins no trial once some in a row have failed; the last is then in the list.
 
     Only trials that end from now on count: a search that failed, and is gone on with
     when the cause is mended, would otherwise stop at once.
     """
+    limit, earlier = oracle.max_consecutive_failed_trials, len(oracle.end_order)
+    populate_space = oracle.populate_space
+    last_failure: list[Any] = []
 
-    def __init__(self, oracle: keras_tuner.Oracle):
-        self.oracle = oracle
-        self.earlier = len(oracle.end_order)
-        self.populate_space = oracle.populate_space
-        self.last_failure: Any = None
-        oracle._check_consecutive_failures = self.check
-        oracle.populate_space = self.populate_unless_reached
-
-    def check(self) -> None:
-        """Called by the oracle when a trial has ended."""
-        limit = self.oracle.max_consecutive_failed_trials
-        ended = self.oracle.end_order[self.earlier :]
-        last = [self.oracle.trials[trial_id] for trial_id in ended[-limit:]]
+    def check() -> None:
+        last = [oracle.trials[i] for i in oracle.end_order[earlier:][-limit:]]
         if len(last) == limit and all(trial.status == "FAILED" for trial in last):
-            self.last_failure = last[-1]
+            last_failure[:] = last[-1:]
 
-    def populate_unless_reached(self, trial_id: str) -> Any:
-        if self.last_failure is not None:
+    def populate_unless_reached(trial_id: str) -> Any:
+        if last_failure:
             return {"status": "STOPPED", "values": None}
-        return self.populate_space(trial_id)
+        return populate_space(trial_id)
 
-    def remove(self) -> None:
-        del self.oracle._check_consecutive_failures
-        del self.oracle.populate_space
+    # Of this oracle alone, before what its class has.
+    oracle._check_consecutive_failures = check
+    oracle.populate_space = populate_unless_reached
+    try:
+        yield last_failure
+    finally:
+        del oracle._check_consecutive_failures, oracle.populate_space
 
 
 def _reason(trial: Any) -> str:

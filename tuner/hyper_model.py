@@ -1,4 +1,4 @@
-"""A KerasTuner `HyperModel` whose trials differ by the rules of the optimizer."""
+"""KerasTuner's `HyperModel` of a single model, and what is shared with several."""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -12,13 +12,34 @@ from keras_tuner.errors import FatalTypeError, FatalValueError
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.arguments import check_integer
 from keras_fuzzyhess.fuzzy import RuleBase
+from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
 from keras_fuzzyhess.tuner import trial_score
-from keras_fuzzyhess.tuner.report import describe
-from keras_fuzzyhess.tuner.rule_base_hyper_model import (
-    RuleBaseHyperModel,
-    check_function,
+from keras_fuzzyhess.tuner.search_space import (
+    GROUPS,
+    resolve_base,
+    resolve_groups,
+    rule_base,
 )
-from keras_fuzzyhess.tuner.search_space import GROUPS
+
+
+class RuleBaseHyperModel(keras_tuner.HyperModel):
+    """What hypermodels share whose trials differ by the rules of the optimizer."""
+
+    def __init__(
+        self,
+        base: RuleBase | str | PathLike[str] | None,
+        search: Iterable[str],
+        optimizer_fn: Callable[..., keras.optimizers.Optimizer],
+    ):
+        _check_function("optimizer_fn", optimizer_fn)
+        super().__init__()
+        self.base = resolve_base(base)
+        self.search = resolve_groups(search)
+        self.optimizer_fn = optimizer_fn
+
+    def rule_base(self, hp: keras_tuner.HyperParameters) -> RuleBase:
+        """The rule base of a trial."""
+        return rule_base(hp, self.base, self.search)
 
 
 class FuzzyHessHyperModel(RuleBaseHyperModel):
@@ -82,7 +103,7 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         seed: int | None = 0,
         **compile_arguments: Any,
     ):
-        check_function("build_fn", build_fn)
+        _check_function("build_fn", build_fn)
         if "optimizer" in compile_arguments:
             raise ValueError(
                 "The optimizer must be left to `FuzzyHessHyperModel`, which makes one "
@@ -121,16 +142,15 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
             raise FatalValueError(
                 "`build_fn` must return a model that is not compiled. Hand the "
                 "arguments of `compile` to `FuzzyHessHyperModel`. Received: a model "
-                f"compiled with {type(model.optimizer).__name__}"
+                f"compiled with {type(inner_optimizer(model.optimizer)).__name__}"
             )
         optimizer = self.optimizer_fn(rule_base=self.rule_base(hp))
         # Metrics have state, which trials must not share.
-        arguments = copy.deepcopy(self.compile_arguments)
-        model.compile(optimizer=optimizer, **arguments)
+        model.compile(optimizer, **copy.deepcopy(self.compile_arguments))
         if model.built:
             # Hyperband's promotion loads the weights of a former trial before the first
             # step; state of the optimizer is then loaded only if it exists already.
-            optimizer.build(model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)
         elif "tuner/epochs" in hp.values:
             raise FatalValueError(
                 "Under Hyperband `build_fn` must return a built model, or the state of "
@@ -165,16 +185,52 @@ class FuzzyHessHyperModel(RuleBaseHyperModel):
         if not any(isinstance(c, keras.callbacks.TerminateOnNaN) for c in callbacks):
             callbacks.append(keras.callbacks.TerminateOnNaN())
         puts_averages = (keras.callbacks.SwapEMAWeights, AveragesInValidation)
-        if model.optimizer.use_ema and not any(
-            isinstance(c, puts_averages) for c in callbacks
-        ):
+        averages = inner_optimizer(model.optimizer).use_ema
+        if averages and not any(isinstance(c, puts_averages) for c in callbacks):
             callbacks.append(AveragesInValidation())
         history = model.fit(*args, **kwargs, callbacks=callbacks).history
         scores = trial_score.last_epochs(history, self.score_epochs)
         if trial_score.is_suspicious(scores, watch.loss):
             fresh = self._seeded_model(hp.copy())
-            untrained = trial_score.evaluate(fresh, args, kwargs)
+            untrained = trial_score.evaluate_untrained(fresh, args, kwargs)
             if trial_score.has_diverged(scores, untrained):
                 trial_score.keep_checkpoint(callbacks, fresh)
                 scores = trial_score.as_untrained(scores, untrained)
         return trial_score.combined(scores, callbacks)
+
+
+def _check_function(name: str, value: Any) -> None:
+    if not callable(value) or isinstance(value, keras.Model):
+        raise TypeError(f"`{name}` must be a function. Received: {name}={value!r}")
+
+
+def describe(varied: RuleBase) -> str:
+    """What the values of a trial mean: terms where they lie, and weights.
+
+    KerasTuner's own display lists hyperparameters as they are searched, where a
+    breakpoint is a fraction of what is left of its range.
+
+    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
+    >>> print(describe(paper_rule_base()))
+    Rule base 'paper'
+      loss_trend  rising (-1, 0), flat (-1, 0, 1), falling (0, 1)
+      progress    early (0.1, 0.5), middle (0.1, 0.5, 0.9), late (0.5, 0.9)
+      gain        tiny (0, 0.1, 0.2), small (0.2, 0.3, 0.4), half (0.4, 0.5, 0.6), \
+full (0.9, 1, 1.1)
+      beta_3      short (0.891, 0.9, 0.909), medium (0.941, 0.95, 0.959), \
+long (0.981, 0.99, 0.999)
+      weights     1 1 1 1 1 1 1 1 1
+    """
+    rows = [
+        (
+            variable.name,
+            ", ".join(
+                f"{term.name} ({', '.join(f'{p:.4g}' for p in term.points)})"
+                for term in variable.terms
+            ),
+        )
+        for variable in varied.inputs + varied.outputs
+    ]
+    rows.append(("weights", " ".join(f"{rule.weight:.3g}" for rule in varied.rules)))
+    lines = [f"  {name:<12}{text}" for name, text in rows]
+    return "\n".join([f"Rule base '{varied.name}'", *lines])

@@ -3,22 +3,30 @@
 Plain functions of `hp`, for any `build(hp)`, `HyperModel` and tuner. All
 hyperparameters default to the base's own values, so a trial with the defaults is the
 base itself, to the last bit.
+
+KerasTuner resumes a search with the hyperparameters that it saved and silently ignores
+that the program asks for others by now. So the base and the groups that are searched
+are registered as a `Fixed` hyperparameter: KerasTuner saves it with the project and
+with each trial, hands back the saved value, and a difference is seen. It is also
+how `best_rule_base` knows what a trial's values are values of.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from os import PathLike
+from typing import Any
 
 import keras_tuner
+from keras_tuner.errors import FatalValueError
 
 from keras_fuzzyhess.fuzzy import RuleBase, default_rule_base
-from keras_fuzzyhess.tuner import origin
-from keras_fuzzyhess.tuner.variation import PREFIX
-from keras_fuzzyhess.tuner.vary_breakpoints import breakpoints
-from keras_fuzzyhess.tuner.vary_outputs import outputs
-from keras_fuzzyhess.tuner.vary_weights import rule_weights
+from keras_fuzzyhess.tuner.variation import PREFIX, breakpoints, outputs, rule_weights
 
 ORIGIN = f"{PREFIX}origin"
-"""Name of the entry that tells which rule base is varied, see `origin`."""
+"""Name of the entry that tells which rule base is varied, and how."""
+
+VERSION = 1
+"""To be raised when the same hyperparameters come to mean another rule base."""
 
 GROUPS = ("breakpoints", "weights", "outputs")
 """What can be searched: see `rule_base`."""
@@ -72,7 +80,7 @@ def rule_base(
     """
     base = resolve_base(base)
     groups = resolve_groups(search)
-    origin.register(hp, ORIGIN, base, groups)
+    _register(hp, base, groups)
     inputs, outputs_, rules = base.inputs, base.outputs, base.rules
     if "breakpoints" in groups:
         inputs = tuple(breakpoints(hp, variable) for variable in inputs)
@@ -82,7 +90,9 @@ def rule_base(
         outputs_ = tuple(outputs(hp, variable) for variable in outputs_)
     if (inputs, outputs_, rules) == (base.inputs, base.outputs, base.rules):
         return base
-    return RuleBase(_tuned(base.name), inputs, outputs_, rules)
+    tuned = base.name.endswith(" (tuned)")
+    name = base.name if tuned else f"{base.name[:56]} (tuned)"
+    return RuleBase(name, inputs, outputs_, rules)
 
 
 def rule_base_of(hp: keras_tuner.HyperParameters) -> RuleBase:
@@ -110,16 +120,16 @@ def rule_base_of(hp: keras_tuner.HyperParameters) -> RuleBase:
             "`FuzzyHessHyperModel` was used. "
             f"Received: {', '.join(hp.values) or 'none'}"
         )
-    base, groups = origin.read(hp.get(ORIGIN))
-    return rule_base(hp.copy(), base, groups)
+    return rule_base(hp.copy(), base_of(hp), json.loads(hp.get(ORIGIN))["search"])
+
+
+def base_of(hp: keras_tuner.HyperParameters) -> RuleBase:
+    """The rule base that a trial varies."""
+    return RuleBase.from_dict(json.loads(hp.get(ORIGIN))["base"])
 
 
 def resolve_base(base: RuleBase | str | PathLike[str] | None) -> RuleBase:
-    """The rule base that an argument `base` stands for.
-
-    Raises:
-        TypeError: if it is no `RuleBase`, path or None.
-    """
+    """The rule base that an argument `base` stands for."""
     if base is None:
         return default_rule_base()
     if isinstance(base, str | PathLike):
@@ -135,11 +145,6 @@ def resolve_base(base: RuleBase | str | PathLike[str] | None) -> RuleBase:
 def resolve_groups(search: Iterable[str]) -> tuple[str, ...]:
     """The groups that an argument `search` stands for, in the order of `GROUPS`.
 
-    Raises:
-        ValueError: if it names none or an unknown one.
-
-    Example:
-
     >>> resolve_groups(["outputs", "weights"]), resolve_groups("weights")
     (('weights', 'outputs'), ('weights',))
     """
@@ -152,5 +157,35 @@ def resolve_groups(search: Iterable[str]) -> tuple[str, ...]:
     return tuple(group for group in GROUPS if group in names)
 
 
-def _tuned(name: str) -> str:
-    return name if name.endswith(" (tuned)") else f"{name[:56]} (tuned)"
+def _register(
+    hp: keras_tuner.HyperParameters, base: RuleBase, groups: tuple[str, ...]
+) -> None:
+    """Leaves a description of the space in `hp`, or compares it with the one there."""
+    asked = {"version": VERSION, "search": list(groups), "base": base.to_dict()}
+    found = json.loads(hp.Fixed(ORIGIN, json.dumps(asked, sort_keys=True)))
+    changes = list(_differences(found, asked, ""))
+    if changes:
+        listed = "; ".join(changes[:5]) + ("; …" if len(changes) > 5 else "")
+        # KerasTuner lets it end the search rather than count it as a failed trial.
+        raise FatalValueError(
+            "A search must go on in the space in which it began. Received a search "
+            f"that began with another one: {listed}. Ask for the former space again, "
+            "or begin anew with `overwrite=True` or another `project_name`."
+        )
+
+
+def _differences(found: Any, asked: Any, path: str) -> Iterator[str]:
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for key in sorted(found.keys() | asked.keys()):
+            there = f"{path}.{key}" if path else key
+            yield from _differences(found.get(key), asked.get(key), there)
+    elif (
+        isinstance(found, list)
+        and isinstance(asked, list)
+        and len(found) == len(asked)
+        and any(isinstance(entry, dict | list) for entry in asked)
+    ):
+        for i, (before, now) in enumerate(zip(found, asked, strict=True)):
+            yield from _differences(before, now, f"{path}[{i}]")
+    elif found != asked:
+        yield f"`{path}` was {json.dumps(found)}, now {json.dumps(asked)}"

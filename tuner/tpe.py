@@ -8,21 +8,21 @@ multivariate form: Falkner et al., "BOHB", ICML 2018. Needs Optuna,
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
-from keras_tuner.engine import trial as trials
 
 from keras_fuzzyhess.arguments import check_integer
-from keras_fuzzyhess.tuner.keras_tuner_repairs import by_number
+from keras_fuzzyhess.tuner.tuners import MendedOracle, MendedTuner, by_number
 
 if TYPE_CHECKING:
     import optuna
 
 
-class TPEOracle(keras_tuner.Oracle):
+class TPEOracle(MendedOracle):
     """Suggests hyperparameters with Optuna's tree-structured Parzen estimator.
 
     A suggestion is a function of the seed and of the trials so far and of nothing else:
@@ -73,15 +73,10 @@ class TPEOracle(keras_tuner.Oracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Values for a trial, in the form that `keras_tuner.Oracle` asks for."""
-        completed = [t for t in self.trials.values() if t.status == "COMPLETED"]
-        if len(completed) < self.num_initial_points:
-            values = self._random_values()
-        else:
-            values = self._untried_suggestion()
-        status = trials.TrialStatus
-        if values is None:
-            return {"status": status.STOPPED, "values": None}
-        return {"status": status.RUNNING, "values": values}
+        completed = sum(t.status == "COMPLETED" for t in self.trials.values())
+        at_random = completed < self.num_initial_points
+        values = self._random_values() if at_random else self._untried_suggestion()
+        return {"status": "STOPPED" if values is None else "RUNNING", "values": values}
 
     def _untried_suggestion(self) -> dict[str, Any] | None:
         for attempt in range(self._max_collisions):
@@ -102,7 +97,8 @@ class TPEOracle(keras_tuner.Oracle):
             sampler = optuna.samplers.TPESampler(
                 n_startup_trials=1, multivariate=True, constant_liar=True, seed=seed
             )
-        study = _quiet_study(optuna, sampler, self.objective.direction)
+        direction = "maximize" if self.objective.direction == "max" else "minimize"
+        study = _quiet_study(optuna, sampler, direction)
         for trial in by_number(self.trials):
             past = _past_trial(optuna, trial, tuned)
             if past is not None:
@@ -117,7 +113,7 @@ class TPEOracle(keras_tuner.Oracle):
         return hps.values
 
 
-class TPE(keras_tuner.Tuner):
+class TPE(MendedTuner):
     """Tuner that searches with `TPEOracle`.
 
     Args:
@@ -126,13 +122,10 @@ class TPE(keras_tuner.Tuner):
         max_trials: Integer, the number of trials. Defaults to 10.
         num_initial_points: See `TPEOracle`. Defaults to 10.
         seed: Likewise.
-        hyperparameters: As KerasTuner's tuners have it.
-        tune_new_entries: Likewise.
-        allow_new_entries: Likewise.
-        max_retries_per_trial: Likewise.
-        max_consecutive_failed_trials: Likewise.
-        **kwargs: Arguments of `keras_tuner.Tuner`, such as `directory`,
-            `project_name`, `overwrite` and `executions_per_trial`.
+        **kwargs: The other arguments of KerasTuner's tuners: `hyperparameters`,
+            `tune_new_entries`, `allow_new_entries`, `max_retries_per_trial`,
+            `max_consecutive_failed_trials`, `directory`, `project_name`, `overwrite`,
+            `executions_per_trial` and so on.
 
     Raises:
         ImportError: if Optuna is not installed.
@@ -147,10 +140,7 @@ class TPE(keras_tuner.Tuner):
     >>> space = keras_tuner.HyperParameters()
     >>> x = space.Float("x", -1.0, 1.0)
     >>> tuner = Search(
-    ...     hyperparameters=space,
-    ...     max_trials=12,
-    ...     num_initial_points=4,
-    ...     seed=0,
+    ...     hyperparameters=space, max_trials=12, num_initial_points=4, seed=0,
     ...     directory=tempfile.mkdtemp(),
     ... )
     >>> tuner.search(verbose=0)
@@ -165,24 +155,11 @@ class TPE(keras_tuner.Tuner):
         max_trials: int = 10,
         num_initial_points: int = 10,
         seed: int | None = None,
-        hyperparameters: keras_tuner.HyperParameters | None = None,
-        tune_new_entries: bool = True,
-        allow_new_entries: bool = True,
-        max_retries_per_trial: int = 0,
-        max_consecutive_failed_trials: int = 3,
         **kwargs: Any,
     ):
-        oracle = TPEOracle(
-            objective=objective,
-            max_trials=max_trials,
-            num_initial_points=num_initial_points,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            tune_new_entries=tune_new_entries,
-            allow_new_entries=allow_new_entries,
-            max_retries_per_trial=max_retries_per_trial,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-        )
+        names = inspect.signature(keras_tuner.Oracle.__init__).parameters
+        of_oracle = {name: kwargs.pop(name) for name in names if name in kwargs}
+        oracle = TPEOracle(objective, max_trials, num_initial_points, seed, **of_oracle)
         super().__init__(oracle, hypermodel, **kwargs)
 
 
@@ -202,10 +179,7 @@ def _quiet_study(optuna: Any, sampler: Any, direction: str) -> optuna.Study:
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(
-            sampler=sampler,
-            direction="maximize" if direction == "max" else "minimize",
-        )
+        return optuna.create_study(sampler=sampler, direction=direction)
     finally:
         optuna.logging.set_verbosity(verbosity)
 
@@ -229,19 +203,18 @@ def _is_category(hp: Any) -> bool:
 def _past_trial(optuna: Any, trial: Any, tuned: list[Any]) -> Any | None:
     """A trial of KerasTuner as one of Optuna; None if it is of no use."""
     states = optuna.trial.TrialState
-    done = trial.status == trials.TrialStatus.COMPLETED
-    if not done and trial.status != trials.TrialStatus.RUNNING:
+    done = trial.status == "COMPLETED"
+    if not done and trial.status != "RUNNING":
         return None
-    known = [hp for hp in tuned if hp.name in trial.hyperparameters.values]
-    values = trial.hyperparameters.values
+    params, distributions = {}, {}
+    for hp in tuned:
+        if hp.name in trial.hyperparameters.values:
+            value = trial.hyperparameters.values[hp.name]
+            params[hp.name] = value if _is_category(hp) else hp.value_to_prob(value)
+            distributions[hp.name] = _distribution(optuna, hp)
     return optuna.trial.create_trial(
         state=states.COMPLETE if done else states.RUNNING,
         value=float(trial.score) if done else None,
-        params={
-            hp.name: values[hp.name]
-            if _is_category(hp)
-            else hp.value_to_prob(values[hp.name])
-            for hp in known
-        },
-        distributions={hp.name: _distribution(optuna, hp) for hp in known},
+        params=params,
+        distributions=distributions,
     )

@@ -29,16 +29,7 @@ class FirstLoss(keras.callbacks.Callback):
 
 
 def last_epochs(history: Mapping[str, Sequence[float]], epochs: int) -> Scores:
-    """The median of each metric over the last epochs.
-
-    Args:
-        history: `History.history`.
-        epochs: How many epochs, at least 1.
-
-    Returns:
-        Dict of floats; NaN where one of the values is not finite.
-
-    Example:
+    """The median of each metric over the last epochs; NaN where not all are finite.
 
     >>> last_epochs({"loss": [9.0, 3.0, 1.0, 2.0]}, 3)
     {'loss': 2.0}
@@ -52,46 +43,30 @@ def last_epochs(history: Mapping[str, Sequence[float]], epochs: int) -> Scores:
 
 
 def is_suspicious(scores: Scores, first_loss: float) -> bool:
-    """Whether it is worth comparing a run with an untrained model.
-
-    Args:
-        scores: The scores of the run.
-        first_loss: Loss of the first minibatch.
-    """
+    """Whether it is worth comparing a run with an untrained model."""
     losses = [scores[name] for name in ("loss", "val_loss") if name in scores]
-    finite = all(map(math.isfinite, scores.values()))
-    return not finite or not all(loss <= first_loss for loss in losses)
+    return not (_finite(scores) and all(loss <= first_loss for loss in losses))
 
 
 def has_diverged(scores: Scores, untrained: Scores) -> bool:
     """Whether a score is not finite, or the loss above that of an untrained model.
 
-    Args:
-        scores: The scores of the run.
-        untrained: `evaluate` of an untrained model.
-
-    Example:
-
     >>> has_diverged({"loss": 0.5, "val_loss": 3.0}, {"loss": 2.3})
     True
     """
     loss = scores.get("val_loss", scores.get("loss", math.nan))
-    finite = all(map(math.isfinite, scores.values()))
-    return not finite or loss > untrained["loss"]
+    return not _finite(scores) or loss > untrained["loss"]
+
+
+def _finite(scores: Scores) -> bool:
+    return all(map(math.isfinite, scores.values()))
 
 
 def as_untrained(scores: Scores, untrained: Scores) -> Scores:
     """The scores of an untrained model under the names of a run's scores.
 
-    Args:
-        scores: The scores of the run.
-        untrained: `evaluate` of an untrained model.
-
-    Returns:
-        Dict of floats. What an evaluation does not tell, such as a learning rate, is
-        kept where it is finite and left out where not.
-
-    Example:
+    What an evaluation does not tell, such as a learning rate, is kept where it is
+    finite and left out where not.
 
     >>> as_untrained({"loss": math.nan, "val_loss": 9.0}, {"loss": 2.3})
     {'loss': 2.3, 'val_loss': 2.3}
@@ -104,12 +79,7 @@ def as_untrained(scores: Scores, untrained: Scores) -> Scores:
 
 
 def check_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raises TypeError if the data could not be read once more, to judge a run.
-
-    Args:
-        args: Positional arguments of `fit`.
-        kwargs: Keyword arguments of `fit`.
-    """
+    """Raises TypeError if the data of `fit` could not be read again, to judge a run."""
     training = args[0] if args else kwargs.get("x")
     validated = kwargs.get("validation_data") is not None
     endless = validated and kwargs.get("steps_per_epoch") is not None
@@ -122,29 +92,30 @@ def check_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         )
 
 
-def evaluate(
+def evaluate_untrained(
     model: keras.Model, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Scores:
-    """Metrics of a model on the validation data, or else on the training data.
-
-    Args:
-        model: A compiled model.
-        args: Positional arguments of `fit`.
-        kwargs: Keyword arguments of `fit`.
-
-    Returns:
-        Dict of floats, with the key `"loss"`.
+    """Metrics on the validation data of `fit`, or else on its training data.
 
     Raises:
-        ValueError: if the loss is not finite, for a model that has not been trained.
+        ValueError: if the loss is not finite.
     """
-    data = _data(args, kwargs)
-    batch_size = kwargs.get("validation_batch_size") or kwargs.get("batch_size")
+    validation = kwargs.get("validation_data")
+    if validation is None:
+        x, y, *_ = [*args, None, None]
+        x, y = kwargs.get("x", x), kwargs.get("y", y)
+        data = (x,) if y is None else (x, y)
+        steps = kwargs.get("steps_per_epoch")
+    else:
+        data = validation if isinstance(validation, tuple) else (validation,)
+        steps = kwargs.get("validation_steps")
     # Data that repeat without end are evaluated for as long as they are trained on.
-    validated = kwargs.get("validation_data") is not None
-    steps = kwargs.get("validation_steps" if validated else "steps_per_epoch")
     scores = model.evaluate(
-        *data, batch_size=batch_size, steps=steps, verbose=0, return_dict=True
+        *data,
+        batch_size=kwargs.get("validation_batch_size") or kwargs.get("batch_size"),
+        steps=steps,
+        verbose=0,
+        return_dict=True,
     )
     if not math.isfinite(scores["loss"]):
         raise FatalValueError(
@@ -155,15 +126,6 @@ def evaluate(
     return scores
 
 
-def _data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    validation = kwargs.get("validation_data")
-    if validation is not None:
-        return tuple(validation) if isinstance(validation, tuple) else (validation,)
-    x = args[0] if args else kwargs.get("x")
-    y = args[1] if len(args) > 1 else kwargs.get("y")
-    return (x,) if y is None else (x, y)
-
-
 def keep_checkpoint(
     callbacks: Sequence[keras.callbacks.Callback], model: keras.Model
 ) -> None:
@@ -171,10 +133,6 @@ def keep_checkpoint(
 
     Of a run without a finite epoch KerasTuner keeps no weights, and then fails when
     Hyperband promotes the trial, which it does where all have diverged.
-
-    Args:
-        callbacks: The callbacks of the run.
-        model: The untrained model.
     """
     for callback in callbacks:
         # Private to KerasTuner, so known by its name.
@@ -185,12 +143,7 @@ def keep_checkpoint(
 
 
 def combined(scores: Scores, callbacks: Sequence[keras.callbacks.Callback]) -> Scores:
-    """The scores, with their sum where KerasTuner was given several objectives.
-
-    Args:
-        scores: The scores of the run.
-        callbacks: The callbacks of the run, among them KerasTuner's own.
-    """
+    """The scores, with their sum where KerasTuner was given several objectives."""
     for callback in callbacks:
         objective: Any = getattr(callback, "objective", None)
         if hasattr(objective, "objectives") and objective.has_value(scores):

@@ -9,20 +9,26 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import keras_tuner
 from sklearn.datasets import load_digits
 
 from keras_fuzzyhess.fuzzy import infer
-from keras_fuzzyhess.tuner import TPE, FuzzyHessHyperModel
+from keras_fuzzyhess.tuner import (
+    TPE,
+    BayesianOptimization,
+    FuzzyHessHyperModel,
+    GridSearch,
+    Hyperband,
+    RandomSearch,
+)
 
 TUNERS = {
-    "RandomSearch": (keras_tuner.RandomSearch, {"max_trials": 5}),
+    "RandomSearch": (RandomSearch, {"max_trials": 5}),
     "BayesianOptimization": (
-        keras_tuner.BayesianOptimization,
+        BayesianOptimization,
         {"max_trials": 5, "num_initial_points": 4},
     ),
-    "Hyperband": (keras_tuner.Hyperband, {"max_epochs": 3, "factor": 3}),
-    "GridSearch": (keras_tuner.GridSearch, {"max_trials": 5}),
+    "Hyperband": (Hyperband, {"max_epochs": 3, "factor": 3}),
+    "GridSearch": (GridSearch, {"max_trials": 5}),
     "TPE": (TPE, {"max_trials": 5, "num_initial_points": 3}),
 }
 LOSS = "sparse_categorical_crossentropy"

@@ -14,10 +14,17 @@ from keras_fuzzyhess.tuner import (
     export,
     rule_base,
 )
-from keras_fuzzyhess.tuner.report import describe
-from tests.tuner.searches import network, scores, search, tuner
+from keras_fuzzyhess.tuner.hyper_model import describe
+from tests.tuner.searches import LOSS, descent, network, scores, search, tuner
 
 matplotlib.use("Agg")
+
+
+def complete_a_trial(tuner, score):
+    trial = tuner.oracle.create_trial("tuner0")
+    tuner.oracle.update_trial(trial.trial_id, {"val_loss": score})
+    trial.status = "COMPLETED"
+    tuner.oracle.end_trial(trial)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +47,7 @@ def test_files(finished, tmp_path):
     best = min(scores(finished).values())
     assert f"best val_loss {best:.4g}" in line and "TPE, seed 0, 3 completed" in line
     assert files["summary.md"].read_text() == line + "\n"
+    assert f", {scores(finished)['0']:.4g} with the rule base it began with." in line
     assert FuzzyHess(rule_base=files["rule_base.json"]).rule_base == best_rule_base(
         finished
     )
@@ -75,10 +83,7 @@ def test_best_of_a_plain_build_function(tmp_path):
     searching = tuner("RandomSearch", tmp_path, build, max_trials=2)
     with pytest.raises(ValueError, match="must have completed a trial.*search"):
         best_rule_base(searching)
-    trial = searching.oracle.create_trial("tuner0")
-    searching.oracle.update_trial(trial.trial_id, {"val_loss": 1.0})
-    trial.status = "COMPLETED"
-    searching.oracle.end_trial(trial)
+    complete_a_trial(searching, 1.0)
     assert best_rule_base(searching) == default_rule_base()
 
 
@@ -91,6 +96,20 @@ def test_a_finished_search_is_not_read_as_another(finished, tmp_path):
             read(reread)
 
 
+def test_a_tuner_of_keras_tuner_need_not_have_tried_the_base(tmp_path):
+    made = FuzzyHessHyperModel(
+        network, loss=LOSS, search="weights", optimizer_fn=descent
+    )
+    searching = keras_tuner.RandomSearch(
+        made, objective="val_loss", max_trials=2, seed=1, directory=tmp_path
+    )
+    search(searching)
+    assert len(scores(searching)) == 2
+    assert best_rule_base(searching) != default_rule_base()
+    line = export(searching, tmp_path / "result")
+    assert "), no trial was completed with the rule base it began with." in line
+
+
 def test_what_else_was_chosen_is_said(tmp_path):
     def build(hp):
         hp.Int("width", 4, 16, default=8)
@@ -98,10 +117,7 @@ def test_what_else_was_chosen_is_said(tmp_path):
 
     hypermodel = FuzzyHessHyperModel(build, loss="mse", search="weights")
     searching = tuner("RandomSearch", tmp_path, hypermodel)
-    trial = searching.oracle.create_trial("tuner0")
-    searching.oracle.update_trial(trial.trial_id, {"val_loss": 1.0})
-    trial.status = "COMPLETED"
-    searching.oracle.end_trial(trial)
+    complete_a_trial(searching, 1.0)
     assert "not by the rules alone, for the search also chose width=8" in export(
         searching, tmp_path / "result"
     )
@@ -122,10 +138,7 @@ def test_a_search_over_something_else(tmp_path):
         return network()
 
     searching = tuner("RandomSearch", tmp_path, build)
-    trial = searching.oracle.create_trial("tuner0")
-    searching.oracle.update_trial(trial.trial_id, {"val_loss": 1.0})
-    trial.status = "COMPLETED"
-    searching.oracle.end_trial(trial)
+    complete_a_trial(searching, 1.0)
     with pytest.raises(ValueError, match="those of a search.*Received: x"):
         best_rule_base(searching)
 

@@ -8,12 +8,13 @@ import pytest
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import default_rule_base, paper_rule_base
 from keras_fuzzyhess.tuner import (
+    RandomSearch,
     Workload,
     WorkloadsHyperModel,
     best_rule_base,
     rule_base,
 )
-from keras_fuzzyhess.tuner.workload import StopHopeless, train
+from keras_fuzzyhess.tuner.workloads import StopHopeless, train
 from tests.tuner.searches import LOSS, data, descent, network
 
 X, Y = data()[0]
@@ -71,7 +72,7 @@ def test_a_hopeless_training_stops_at_the_epoch():
 
 @pytest.mark.slow
 def test_any_tuner_searches_it(tmp_path):
-    tuner = keras_tuner.RandomSearch(
+    tuner = RandomSearch(
         WorkloadsHyperModel([workload(epochs=1)], search="outputs"),
         max_trials=3,
         seed=0,

@@ -1,20 +1,114 @@
 """An objective over several workloads: how a rule base is learned that serves all."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import keras_tuner
 import numpy as np
+from keras_tuner.errors import FatalTypeError, FatalValueError
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.arguments import check_argument, check_integer, is_number
 from keras_fuzzyhess.fuzzy import RuleBase
-from keras_fuzzyhess.tuner.report import describe
-from keras_fuzzyhess.tuner.rule_base_hyper_model import RuleBaseHyperModel
+from keras_fuzzyhess.tuner.hyper_model import RuleBaseHyperModel, describe
 from keras_fuzzyhess.tuner.search_space import GROUPS
-from keras_fuzzyhess.tuner.workload import Run, StopHopeless, Workload, train
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model, its data and how long it is trained.
+
+    Trainings of the same length take the same number of gradients, whatever the rules,
+    for probes follow from the number of the step.
+
+    Args:
+        name: Its name, for reports.
+        build_fn: Function without arguments that returns a new `keras.Model`, not
+            compiled.
+        loss: As `keras.Model.compile` has it; must be positive.
+        x: Array of inputs.
+        y: Array of targets.
+        batch_size: Integer.
+        epochs: Integer, the length of the training.
+
+    Raises:
+        ValueError: if `epochs` or `batch_size` is no integer of at least 1.
+
+    Example:
+
+    >>> workload = Workload(
+    ...     "line",
+    ...     lambda: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]),
+    ...     loss="mse",
+    ...     x=np.ones((8, 1)), y=np.ones((8, 1)), batch_size=4, epochs=2,
+    ... )
+    >>> workload.build_fn().count_params()
+    2
+    """
+
+    name: str
+    build_fn: Callable[[], keras.Model]
+    loss: Any
+    x: np.ndarray
+    y: np.ndarray
+    batch_size: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "epochs"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(
+                    f"`{name}` of workload '{self.name}' must be an integer of at "
+                    f"least 1. Received: {name}={value!r}"
+                )
+
+
+class Run(NamedTuple):
+    """What a training came to: the loss over all data, infinite if it was given up."""
+
+    loss: float
+    epoch_losses: Sequence[float]
+
+
+class StopHopeless(keras.callbacks.Callback):
+    """Stops where an epoch's loss is so many times as high as in another training."""
+
+    def __init__(self, losses: Sequence[float], limit: float):
+        super().__init__()
+        self.losses = losses
+        self.limit = limit
+        self.stopped = False
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compares; a loss that is not finite is hopeless, too."""
+        loss = float((logs or {}).get("loss", math.nan))
+        if not loss <= self.limit * self.losses[epoch]:
+            self.stopped = True
+            self.model.stop_training = True
+
+
+def train(
+    workload: Workload,
+    optimizer: keras.optimizers.Optimizer,
+    seed: int,
+    hopeless: StopHopeless | None = None,
+) -> Run:
+    """Trains a new model."""
+    keras.utils.set_random_seed(seed)
+    model = workload.build_fn()
+    model.compile(optimizer=optimizer, loss=workload.loss)
+    x, y, length = workload.x, workload.y, (workload.batch_size, workload.epochs)
+    callbacks = [keras.callbacks.TerminateOnNaN()] + ([hopeless] if hopeless else [])
+    losses = model.fit(x, y, *length, verbose=0, callbacks=callbacks).history["loss"]
+    if hopeless is not None and hopeless.stopped:
+        return Run(math.inf, losses)
+    loss = float(model.evaluate(x, y, batch_size=1000, verbose=0))
+    return Run(loss if math.isfinite(loss) else math.inf, losses)
 
 
 class WorkloadsHyperModel(RuleBaseHyperModel):
@@ -31,7 +125,7 @@ class WorkloadsHyperModel(RuleBaseHyperModel):
     been trained yet count as `hopeless`. So all scores are finite.
 
     Leave the tuner's `objective` away and give `search` no data:
-    `keras_tuner.RandomSearch(WorkloadsHyperModel(workloads)).search()`. No weights are
+    `RandomSearch(WorkloadsHyperModel(workloads)).search()`. No weights are
     kept, for they are many models' weights; `get_best_models` has nothing to load.
 
     Args:
@@ -109,7 +203,7 @@ class WorkloadsHyperModel(RuleBaseHyperModel):
         kwargs.pop("callbacks", None)  # KerasTuner's own, of a single model
         if args or kwargs:
             given = [type(arg).__name__ for arg in args] + list(kwargs)
-            raise keras_tuner.errors.FatalTypeError(
+            raise FatalTypeError(
                 "`search` must get no data and no arguments of `fit`: the workloads "
                 f"have their own. Received: {', '.join(given)}"
             )
@@ -125,22 +219,20 @@ class WorkloadsHyperModel(RuleBaseHyperModel):
         for workload, seed in tasks:
             reference = self._reference(workload, seed)
             stop = StopHopeless(reference.epoch_losses, self.hopeless)
-            optimizer = self.optimizer_fn(rule_base=varied)
-            run = train(workload, optimizer, seed, stop)
+            run = train(workload, self.optimizer_fn(rule_base=varied), seed, stop)
             ratio = run.loss / reference.loss
             ratios.append(min(max(ratio, 1 / self.hopeless), self.hopeless))
             if stop.stopped:
                 break
-        missing = len(tasks) - len(ratios)
-        logarithms = np.log([*ratios, *[self.hopeless] * missing])
-        return float(np.exp(np.mean(logarithms)))
+        ratios += [self.hopeless] * (len(tasks) - len(ratios))
+        return float(np.exp(np.mean(np.log(ratios))))
 
     def _reference(self, workload: Workload, seed: int) -> Run:
         key = workload.name, seed
         if key not in self._references:
             run = train(workload, self.optimizer_fn(rule_base=self.base), seed)
             if not 0 < run.loss < float("inf"):
-                raise keras_tuner.errors.FatalValueError(
+                raise FatalValueError(
                     f"The loss of workload '{workload.name}' must be positive and "
                     "finite when it is trained with the base. "
                     f"Received: {run.loss} (seed {seed})"
