@@ -6,6 +6,8 @@ input to the other, which are not. The former get a knot each; the latter are me
 halving cells until the interpolation is good enough.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from os import PathLike
 from sys import modules
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_fuzzyhess.fuzzy.checks import abbreviated
+from keras_fuzzyhess.fuzzy.checks import with_type
 from keras_fuzzyhess.fuzzy.inference import infer
+from keras_fuzzyhess.fuzzy.membership import with_middles
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.surface import MOST_KNOTS, ControlSurface
+from keras_fuzzyhess.fuzzy.user_system import surface_from_control_system
 
 if TYPE_CHECKING:
     from skfuzzy.control import ControlSystem
@@ -25,11 +29,9 @@ TOLERANCE = 8e-4
 """Deviation from exact inference that is aimed at, as a share of the output's range.
 Less than the 0.1 % that is promised, for it is measured only half-way between knots."""
 
-Evaluate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
 
 def resolve_rule_base(
-    rule_base: "RuleBase | ControlSurface | ControlSystem | str | PathLike[str]",
+    rule_base: RuleBase | ControlSurface | ControlSystem | str | PathLike[str],
 ) -> RuleBase | ControlSurface:
     """The fuzzy system behind whatever describes one, as data that can be saved.
 
@@ -61,18 +63,16 @@ def resolve_rule_base(
     # imported already.
     control = modules.get("skfuzzy.control")
     if control is not None and isinstance(rule_base, control.ControlSystem):
-        from keras_fuzzyhess.fuzzy.user_system import surface_from_control_system
-
         return surface_from_control_system(rule_base)
     raise TypeError(
         "`rule_base` must be a RuleBase, the path of a JSON file with one, a "
         "skfuzzy.control.ControlSystem or a ControlSurface. "
-        f"Received: {abbreviated(rule_base)} (of type {type(rule_base).__name__})"
+        f"Received: {with_type(rule_base)}"
     )
 
 
 def control_surface(
-    rule_base: "RuleBase | ControlSurface | ControlSystem | str | PathLike[str]",
+    rule_base: RuleBase | ControlSurface | ControlSystem | str | PathLike[str],
 ) -> ControlSurface:
     """The control surface of whatever describes a fuzzy system.
 
@@ -161,7 +161,7 @@ def restore_rule_base(data: Any) -> RuleBase | ControlSurface:
 
 
 def _refine(
-    evaluate: Evaluate, knots: list[np.ndarray]
+    evaluate: Callable[[np.ndarray, np.ndarray], np.ndarray], knots: list[np.ndarray]
 ) -> tuple[list[np.ndarray], np.ndarray, float]:
     """Halves cells until the interpolation is good enough.
 
@@ -174,7 +174,7 @@ def _refine(
         The knots, the values at the knots and the deviation half-way between them.
     """
     while True:
-        fine = [_with_middles(axis) for axis in knots]
+        fine = [with_middles(axis) for axis in knots]
         values = evaluate(*fine)
         errors = [
             np.abs(along[1::2] - (along[:-2:2] + along[2::2]) / 2).max(axis=(1, 2))
@@ -183,33 +183,25 @@ def _refine(
         worst = max(error.max() for error in errors)
         split = [
             _cells_to_halve(axis, error, max(TOLERANCE, worst) / 2)
-            for axis, error in zip(knots, errors, strict=True)
+            for axis, error in zip(fine, errors, strict=True)
         ]
-        is_last = not any(map(len, split))
-        if worst <= TOLERANCE or is_last:
-            deviation = _deviation(values)  # never below the worst error of the edges
-            if deviation <= TOLERANCE or is_last:
-                return knots, values[::2, ::2], deviation
+        deviation = _deviation(values)
+        if max(worst, deviation) <= TOLERANCE or not any(map(len, split)):
+            return knots, values[::2, ::2], deviation
         knots = [
             np.insert(axis, cells + 1, middles[1::2][cells])
             for axis, middles, cells in zip(knots, fine, split, strict=True)
         ]
 
 
-def _with_middles(knots: np.ndarray) -> np.ndarray:
-    fine = np.empty(2 * len(knots) - 1, np.float32)
-    fine[::2], fine[1::2] = knots, knots[:-1] / 2 + knots[1:] / 2
-    return fine
-
-
 def _cells_to_halve(
-    knots: np.ndarray, error: np.ndarray, threshold: float
+    fine: np.ndarray, error: np.ndarray, threshold: float
 ) -> np.ndarray:
     """Indices of the cells with errors above the threshold, the worst that find room.
 
     A cell between two neighbouring float32 numbers has no middle.
     """
-    middles = _with_middles(knots)[1::2]
+    knots, middles = fine[::2], fine[1::2]
     wanted = (error > threshold) & (knots[:-1] < middles) & (middles < knots[1:])
     cells = np.flatnonzero(wanted)
     room = MOST_KNOTS - len(knots)
@@ -218,13 +210,7 @@ def _cells_to_halve(
 
 def _deviation(values: np.ndarray) -> float:
     """Largest error of the bilinear interpolation at middles of edges and of cells."""
-    edge_x = (values[:-2:2] + values[2::2]) / 2
-    edge_y = (values[:, :-2:2] + values[:, 2::2]) / 2
-    centre = (edge_x[:, :-2:2] + edge_x[:, 2::2]) / 2
-    return float(
-        max(
-            np.abs(values[1::2, ::2] - edge_x[:, ::2]).max(),
-            np.abs(values[::2, 1::2] - edge_y[::2]).max(),
-            np.abs(values[1::2, 1::2] - centre).max(),
-        )
-    )
+    found = values.copy()
+    found[1::2] = (found[:-2:2] + found[2::2]) / 2
+    found[:, 1::2] = (found[:, :-2:2] + found[:, 2::2]) / 2
+    return float(np.abs(values - found).max())

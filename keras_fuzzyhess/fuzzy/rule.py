@@ -1,20 +1,26 @@
-"""One fuzzy rule, as immutable data."""
+"""One fuzzy rule, as immutable data, and how strongly it fires."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, cast
+
+import numpy as np
 
 from keras_fuzzyhess.fuzzy.checks import (
     abbreviated,
     name_of,
     real_number,
     refuse_twins,
-    sentence,
+    string,
+    with_type,
 )
+from keras_fuzzyhess.fuzzy.variable import Variable
 
 Assignments = tuple[tuple[str, str], ...]
+
+LONGEST_WHY = 1000
+"""Characters of a rule's `why`, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,12 @@ class Rule:
                 f"The weight of the rule '{self}' must be in [0, 1]. Received: {weight}"
             )
         object.__setattr__(self, "weight", weight)
-        sentence(self.why, f"`why` of the rule '{self}'")
+        why = string(self.why, f"`why` of the rule '{self}'")
+        if len(why) > LONGEST_WHY:
+            raise ValueError(
+                f"`why` of the rule '{self}' must have at most {LONGEST_WHY} "
+                f"characters. Received: {len(why)} characters"
+            )
 
     @property
     def antecedent(self) -> dict[str, str]:
@@ -77,22 +88,42 @@ class Rule:
         return dict(cast(Assignments, self.then))
 
     def __str__(self) -> str:
-        sides = (
-            ", ".join(
-                f"{variable}={term}" for variable, term in cast(Assignments, side)
-            )
-            for side in (self.if_, self.then)
-        )
-        return "if {} then {}".format(*sides)
+        sides = [
+            ", ".join(f"{variable}={term}" for variable, term in side.items())
+            for side in (self.antecedent, self.consequent)
+        ]
+        return f"if {sides[0]} then {sides[1]}"
+
+
+def firing(
+    rule: Rule, inputs: Sequence[Variable], strengths: Sequence[np.ndarray]
+) -> np.ndarray:
+    """The strength of a rule: its weight times the least membership that it asks for.
+
+    Args:
+        rule: A rule that names only `inputs` and their terms.
+        inputs: The inputs.
+        strengths: Memberships in the terms of each, one row to a term.
+
+    Returns:
+        float64 array of the shape that the rows broadcast to.
+    """
+    shape = np.broadcast_shapes(*(rows.shape[1:] for rows in strengths))
+    named = [
+        rows[variable.term_names.index(rule.antecedent[variable.name])]
+        for variable, rows in zip(inputs, strengths, strict=True)
+        if variable.name in rule.antecedent
+    ]
+    return np.broadcast_to(rule.weight * reduce(np.minimum, named), shape)
 
 
 def _assignments(side: Any, what: str) -> Assignments:
-    if not isinstance(side, Mapping | Iterable) or isinstance(side, str | bytes):
+    if not isinstance(side, Iterable) or isinstance(side, str | bytes):
         raise TypeError(
             f"{what} must map names of variables to names of terms. "
-            f"Received: {abbreviated(side)} (of type {type(side).__name__})"
+            f"Received: {with_type(side)}"
         )
-    pairs = list(side.items()) if isinstance(side, Mapping) else list(side)
+    pairs = list(side.items() if isinstance(side, Mapping) else side)
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
@@ -106,4 +137,4 @@ def _assignments(side: Any, what: str) -> Assignments:
         raise ValueError(
             f"{what} must name at least one variable. Received: {abbreviated(side)}"
         )
-    return tuple(sorted((name, term) for name, term in pairs))
+    return tuple(sorted(map(tuple, pairs)))

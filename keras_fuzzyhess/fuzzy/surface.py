@@ -16,11 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess.fuzzy.checks import abbreviated, name_of, real_number
-from keras_fuzzyhess.fuzzy.serialization import (
-    SCHEMA_VERSION,
+from keras_fuzzyhess.fuzzy.json_data import (
     as_value_error,
     check_header,
     check_keys,
+    header,
 )
 from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, Law, law_of
 
@@ -73,25 +73,20 @@ class ControlSurface:
     def __post_init__(self) -> None:
         name_of(self.name, "The name of a control surface")
         what = f"Control surface '{self.name}'"
-        for side in ("knots", "tables"):
-            if not isinstance(getattr(self, side), Mapping):
+        for side, values in (("knots", self.knots), ("tables", self.tables)):
+            if not isinstance(values, Mapping):
                 raise TypeError(
                     f"`{side}` of control surface '{self.name}' must be a mapping. "
-                    f"Received: {abbreviated(getattr(self, side))}"
+                    f"Received: {abbreviated(values)}"
                 )
         if sorted(self.knots) != sorted(INPUTS):
             raise ValueError(
                 f"{what} must have knots for 'loss_trend' and 'progress' and no other "
                 f"input. Received: {abbreviated(list(self.knots))}"
             )
-        law_of(tuple(self.tables), what)
-        knots = {
-            name: _checked_knots(self.knots[name], f"The knots of {name}")
-            for name in INPUTS
-        }
-        for name, values in knots.items():
-            SIGNALS[name].check_values(values, f"The knots of {name}")
-        shape = tuple(len(knots[name]) for name in INPUTS)
+        law_of(self.tables, what)
+        knots = {name: _checked_knots(self.knots[name], name) for name in INPUTS}
+        shape = tuple(map(len, knots.values()))
         tables = {}
         for name in sorted(self.tables, key=tuple(SIGNALS).index):
             table = _numbers(self.tables[name], f"The table of {name}")
@@ -111,7 +106,7 @@ class ControlSurface:
     @property
     def law(self) -> Law:
         """Law of the gain: "rate" with the output `gain_rate`, "direct" with `gain`."""
-        return law_of(tuple(self.tables), f"Control surface '{self.name}'")
+        return law_of(self.tables, f"Control surface '{self.name}'")
 
     def look_up(
         self, loss_trend: tf.Tensor | float, progress: tf.Tensor | float
@@ -194,9 +189,7 @@ class ControlSurface:
         >>> ControlSurface.from_dict(surface.to_dict()) == surface
         True
         """
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "control_surface",
+        return header("control_surface") | {
             "name": self.name,
             "knots": {name: values.tolist() for name, values in self.knots.items()},
             "tables": {name: values.tolist() for name, values in self.tables.items()},
@@ -211,12 +204,10 @@ class ControlSurface:
             TypeError: If `data` is not a mapping.
             ValueError: If it describes no sound surface of schema version 1.
         """
-        keys = ("schema_version", "kind", "name", "knots", "tables", "deviation")
-        check_header(data, "control_surface", keys)
+        parts = ("name", "knots", "tables", "deviation")
+        check_header(data, "control_surface", parts)
         check_keys(data["knots"], "`knots`", INPUTS)
-        return as_value_error(
-            lambda: cls(data["name"], data["knots"], data["tables"], data["deviation"])
-        )
+        return as_value_error(lambda: cls(**{part: data[part] for part in parts}))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ControlSurface):
@@ -265,7 +256,8 @@ def _numbers(values: Any, what: str) -> np.ndarray:
     return array
 
 
-def _checked_knots(values: Any, what: str) -> np.ndarray:
+def _checked_knots(values: Any, name: str) -> np.ndarray:
+    what = f"The knots of {name}"
     knots = _numbers(values, what)
     if knots.ndim != 1 or not 2 <= len(knots) <= MOST_KNOTS:
         raise ValueError(
@@ -276,6 +268,7 @@ def _checked_knots(values: Any, what: str) -> np.ndarray:
             f"{what} must be finite and ascend, as float32 numbers. "
             f"Received: {abbreviated(knots.tolist())}"
         )
+    SIGNALS[name].check_values(knots, what)
     return knots
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_fuzzyhess.fuzzy.checks import abbreviated, real_number
+from keras_fuzzyhess.fuzzy.checks import abbreviated, real_number, with_type
+from keras_fuzzyhess.fuzzy.coverage import Situations, check_fires
+from keras_fuzzyhess.fuzzy.membership import on_grid, with_middles
 from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, law_of
 
 if TYPE_CHECKING:
@@ -28,20 +30,13 @@ def check_system(system: ControlSystem) -> tuple[dict[str, Any], dict[str, Any]]
     Raises:
         TypeError: If it is no `ControlSystem`.
         ValueError: If something about it cannot be used; the message names the part.
-
-    Example:
-
-    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
-    >>> inputs, outputs = check_system(paper_rule_base().to_control_system(51))
-    >>> list(inputs), list(outputs)
-    (['loss_trend', 'progress'], ['gain', 'beta_3'])
     """
     from skfuzzy.control import ControlSystem
 
     if not isinstance(system, ControlSystem):
         raise TypeError(
             "`system` must be a skfuzzy.control.ControlSystem. "
-            f"Received: {abbreviated(system)} (of type {type(system).__name__})"
+            f"Received: {with_type(system)}"
         )
     rules = list(system.rules)
     antecedents, consequents = list(system.antecedents), list(system.consequents)
@@ -52,7 +47,7 @@ def check_system(system: ControlSystem) -> tuple[dict[str, Any], dict[str, Any]]
             "'progress', or one of them, each a single object that all rules share. "
             f"Received: {abbreviated(labels)}"
         )
-    law_of(tuple(c.label for c in consequents), "The control system")
+    law_of((c.label for c in consequents), "The control system")
     parts = {part.label: part for part in antecedents + consequents}
     for part in parts.values():
         _check_variable(part)
@@ -68,11 +63,11 @@ def check_system(system: ControlSystem) -> tuple[dict[str, Any], dict[str, Any]]
             weight = real_number(consequent.weight, what)
             if not 0.0 <= weight <= 1.0:
                 raise ValueError(f"{what} must be in [0, 1]. Received: {weight}")
-    inputs = {name: parts[name] for name in INPUTS if name in parts}
-    outputs = {name: parts[name] for name in SIGNALS if name in parts}
-    outputs = {name: part for name, part in outputs.items() if name not in INPUTS}
-    for name, output in outputs.items():
-        _check_fires(rules, inputs, name, output)
+    found = {name: parts[name] for name in SIGNALS if name in parts}
+    inputs = {name: part for name, part in found.items() if name in INPUTS}
+    outputs = {name: part for name, part in found.items() if name not in INPUTS}
+    for output in outputs.values():
+        _check_fires(rules, inputs, output)
     return inputs, outputs
 
 
@@ -116,52 +111,42 @@ def _check_variable(part: Any) -> None:
             )
 
 
-def _check_fires(
-    rules: list[Any], inputs: dict[str, Any], name: str, output: Any
-) -> None:
+def _check_fires(rules: list[Any], inputs: dict[str, Any], output: Any) -> None:
     """Raises ValueError if at some inputs no rule gives this output a positive set."""
-    points = {label: _situations(part) for label, part in inputs.items()}
-    grid = np.meshgrid(*points.values(), indexing="ij")
+    of_inputs = [_situations(part) for part in inputs.values()]
+    grid = on_grid([one.strengths for one in of_inputs])
+    shape = [one.values.size for one in of_inputs]
     strengths = {
-        id(term): np.interp(values, part.universe, np.asarray(term.mf, float))
-        for part, values in zip(inputs.values(), grid, strict=True)
-        for term in part.terms.values()
+        # Copied, for a user's operators may want room for what they compute.
+        id(term): np.broadcast_to(strength, shape).copy()
+        for part, rows in zip(inputs.values(), grid, strict=True)
+        for term, strength in zip(part.terms.values(), rows, strict=True)
     }
-    fired = np.zeros(grid[0].shape)
+    fired = np.zeros(shape)
     for rule in rules:
         for consequent in rule.consequent:
             if consequent.term.parent is output and np.max(consequent.term.mf) > 0:
                 firing = consequent.weight * _firing(rule, rule.antecedent, strengths)
                 fired = np.fmax(fired, firing)
-    gaps = np.argwhere(~(fired > 0))
-    if len(gaps):
-        index = tuple(gaps[0])
-        cell, place = [], []
-        for part, values in zip(inputs.values(), grid, strict=True):
-            terms = list(part.terms.values())
-            best = max(terms, key=lambda term: strengths[id(term)][index])
-            cell.append(f"{part.label}={best.label}")
-            place.append(f"{part.label}={values[index]:g}")
-        raise ValueError(
-            f"The control system must have a rule for '{name}' that fires in every "
-            f"cell of the input square. Add a rule for {', '.join(cell)}. "
-            f"Received: no rule that fires at {', '.join(place)}"
-        )
+    demand = f"The control system must have a rule for '{output.label}' that fires in"
+    check_fires(fired, of_inputs, demand)
 
 
-def _situations(part: Any) -> np.ndarray:
-    """Inputs, one for each pattern of terms that hold, do not hold, hold fully."""
+def _situations(part: Any) -> Situations:
+    """One for each pattern of terms that hold, do not hold, hold fully."""
     universe = np.asarray(part.universe, np.float64)
-    points = np.sort(np.append(universe, universe[:-1] / 2 + universe[1:] / 2))
+    values = with_middles(universe)
     strengths = np.stack(
         [
-            np.interp(points, universe, np.asarray(t.mf, float))
+            np.interp(values, universe, np.asarray(t.mf, float))
             for t in part.terms.values()
         ]
     )
     patterns = np.concatenate([strengths > 0, strengths < 1])
     _, first = np.unique(patterns, axis=1, return_index=True)
-    return points[np.sort(first)]
+    first.sort()
+    terms = tuple(term.label for term in part.terms.values())
+    return Situations(part.label, terms, values[first], strengths[:, first])
 
 
 def _firing(rule: Any, clause: Any, strengths: dict[int, np.ndarray]) -> np.ndarray:

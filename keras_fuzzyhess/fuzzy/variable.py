@@ -1,24 +1,18 @@
 """Linguistic variables and their terms: the words a rule is made of."""
 
-import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 from keras_fuzzyhess.fuzzy.checks import (
     abbreviated,
     name_of,
     real_number,
     refuse_twins,
+    sequence,
     tuple_of,
 )
 
-SHAPES: dict[str, int] = {
-    "triangle": 3,
-    "trapezoid": 4,
-    "left_shoulder": 2,
-    "right_shoulder": 2,
-}
+SHAPES = {"triangle": 3, "trapezoid": 4, "left_shoulder": 2, "right_shoulder": 2}
 """Shapes of membership functions and the number of points of each."""
 
 MOST_TERMS = 9
@@ -68,13 +62,16 @@ class Term:
                 f"The shape of {what} must be one of {', '.join(SHAPES)}. "
                 f"Received: {abbreviated(self.shape)}"
             )
-        points = _numbers(self.points, f"the points of {what}")
+        points = tuple(
+            real_number(point, f"Each of the points of {what}")
+            for point in sequence(self.points, f"The points of {what}", "numbers")
+        )
         if len(points) != SHAPES[self.shape]:
             raise ValueError(
                 f"The points of {what} must be {SHAPES[self.shape]} numbers, for it "
                 f"is a {self.shape}. Received: {abbreviated(self.points)}"
             )
-        if any(left > right for left, right in itertools.pairwise(points)):
+        if any(left > right for left, right in pairwise(points)):
             raise ValueError(
                 f"The points of {what} must be in ascending order. Sort them. "
                 f"Received: {points}"
@@ -201,12 +198,3 @@ class Variable:
         for term in self.terms:
             points.update(term.corners(self.low, self.high))
         return tuple(sorted(points))
-
-
-def _numbers(values: Any, what: str) -> tuple[float, ...]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise TypeError(
-            f"{what[0].upper()}{what[1:]} must be a sequence of numbers. "
-            f"Received: {abbreviated(values)} (of type {type(values).__name__})"
-        )
-    return tuple(real_number(value, f"Each of {what}") for value in values)
