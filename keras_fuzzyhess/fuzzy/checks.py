@@ -40,6 +40,14 @@ def real_number(value: Any, what: str) -> float:
     return number
 
 
+def weight_of(value: Any, what: str) -> float:
+    """Returns a weight as a float; raises as `real_number`, and outside of [0, 1]."""
+    weight = real_number(value, what)
+    if not 0.0 <= weight <= 1.0:
+        raise ValueError(f"{what} must be in [0, 1]. Received: {weight}")
+    return weight
+
+
 def string(value: Any, what: str) -> str:
     """Returns `value`; raises TypeError if it is not a string."""
     if not isinstance(value, str):

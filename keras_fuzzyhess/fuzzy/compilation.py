@@ -8,7 +8,6 @@ halving cells until the interpolation is good enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from os import PathLike
 from sys import modules
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from keras_fuzzyhess.fuzzy.checks import with_type
 from keras_fuzzyhess.fuzzy.inference import infer
 from keras_fuzzyhess.fuzzy.membership import with_middles
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
+from keras_fuzzyhess.fuzzy.signals import INPUTS
 from keras_fuzzyhess.fuzzy.surface import MOST_KNOTS, ControlSurface
 from keras_fuzzyhess.fuzzy.user_system import surface_from_control_system
 
@@ -77,15 +77,7 @@ def control_surface(
     """The control surface of whatever describes a fuzzy system.
 
     Args:
-        rule_base: As in `resolve_rule_base`.
-
-    Returns:
-        The `ControlSurface`.
-
-    Raises:
-        TypeError: As in `resolve_rule_base`.
-        OSError: As in `resolve_rule_base`.
-        ValueError: As in `resolve_rule_base`.
+        rule_base: As in `resolve_rule_base`, with its errors.
 
     Example:
 
@@ -105,12 +97,6 @@ def compile_surface(rule_base: RuleBase) -> ControlSurface:
     half-way between knots, or an input has 257 knots; `ControlSurface.deviation` tells
     what was reached.
 
-    Args:
-        rule_base: The rule base.
-
-    Returns:
-        The `ControlSurface`.
-
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import paper_rule_base
@@ -118,21 +104,33 @@ def compile_surface(rule_base: RuleBase) -> ControlSurface:
     >>> surface.deviation < 0.001
     True
     """
-    outputs = rule_base.outputs
-
-    def evaluate(loss_trend: np.ndarray, progress: np.ndarray) -> np.ndarray:
-        values = infer(rule_base, loss_trend, progress)
-        return np.stack([values[o.name] / (o.high - o.low) for o in outputs], axis=-1)
-
-    breakpoints = [
-        np.unique(np.array(variable.breakpoints, np.float32))
-        for variable in rule_base.inputs
-    ]
-    knots, shares, deviation = _refine(evaluate, breakpoints)
+    knots = [np.unique(np.array(v.breakpoints, np.float32)) for v in rule_base.inputs]
+    widths = np.array([output.high - output.low for output in rule_base.outputs])
+    while True:
+        fine = [with_middles(axis) for axis in knots]
+        outputs = infer(rule_base, *fine)
+        values = np.stack(list(outputs.values()), axis=-1) / widths
+        errors = [
+            np.abs(along[1::2] - (along[:-2:2] + along[2::2]) / 2).max(axis=(1, 2))
+            for along in (values, values.swapaxes(0, 1))
+        ]
+        worst = max(error.max() for error in errors)
+        split = [
+            _cells_to_halve(axis, error, max(TOLERANCE, worst) / 2)
+            for axis, error in zip(fine, errors, strict=True)
+        ]
+        deviation = _deviation(values)
+        if max(worst, deviation) <= TOLERANCE or not any(map(len, split)):
+            break
+        knots = [
+            np.insert(axis, cells + 1, middles[1::2][cells])
+            for axis, middles, cells in zip(knots, fine, split, strict=True)
+        ]
+    table = values[::2, ::2] * widths
     return ControlSurface(
         rule_base.name,
-        {v.name: k for v, k in zip(rule_base.inputs, knots, strict=True)},
-        {o.name: shares[..., i] * (o.high - o.low) for i, o in enumerate(outputs)},
+        dict(zip(INPUTS, knots, strict=True)),
+        {name: table[..., index] for index, name in enumerate(outputs)},
         deviation,
     )
 
@@ -141,9 +139,6 @@ def restore_rule_base(data: Any) -> RuleBase | ControlSurface:
     """What `to_dict` of a rule base or of a surface described.
 
     For the configuration of a saved optimizer, which holds either.
-
-    Args:
-        data: The dictionary.
 
     Raises:
         TypeError: If `data` is not a mapping.
@@ -160,48 +155,12 @@ def restore_rule_base(data: Any) -> RuleBase | ControlSurface:
     return RuleBase.from_dict(data)
 
 
-def _refine(
-    evaluate: Callable[[np.ndarray, np.ndarray], np.ndarray], knots: list[np.ndarray]
-) -> tuple[list[np.ndarray], np.ndarray, float]:
-    """Halves cells until the interpolation is good enough.
-
-    Args:
-        evaluate: Takes [N] and [M] inputs, returns [N, M, outputs] in units of the
-            outputs' ranges.
-        knots: Ascending float32 knots of the two inputs to begin with.
-
-    Returns:
-        The knots, the values at the knots and the deviation half-way between them.
-    """
-    while True:
-        fine = [with_middles(axis) for axis in knots]
-        values = evaluate(*fine)
-        errors = [
-            np.abs(along[1::2] - (along[:-2:2] + along[2::2]) / 2).max(axis=(1, 2))
-            for along in (values, values.swapaxes(0, 1))
-        ]
-        worst = max(error.max() for error in errors)
-        split = [
-            _cells_to_halve(axis, error, max(TOLERANCE, worst) / 2)
-            for axis, error in zip(fine, errors, strict=True)
-        ]
-        deviation = _deviation(values)
-        if max(worst, deviation) <= TOLERANCE or not any(map(len, split)):
-            return knots, values[::2, ::2], deviation
-        knots = [
-            np.insert(axis, cells + 1, middles[1::2][cells])
-            for axis, middles, cells in zip(knots, fine, split, strict=True)
-        ]
-
-
 def _cells_to_halve(
     fine: np.ndarray, error: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Indices of the cells with errors above the threshold, the worst that find room.
-
-    A cell between two neighbouring float32 numbers has no middle.
-    """
+    """Indices of the cells with errors above the threshold, the worst that find room."""
     knots, middles = fine[::2], fine[1::2]
+    # A cell between two neighbouring float32 numbers has no middle.
     wanted = (error > threshold) & (knots[:-1] < middles) & (middles < knots[1:])
     cells = np.flatnonzero(wanted)
     room = MOST_KNOTS - len(knots)

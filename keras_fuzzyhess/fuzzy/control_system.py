@@ -59,16 +59,9 @@ def control_system(
 
 
 def universe_of(variable: Variable, samples: int) -> np.ndarray:
-    """The points at which scikit-fuzzy is to sample a variable's terms.
+    """The points at which scikit-fuzzy is to sample a variable's terms, ascending.
 
-    Args:
-        variable: The variable.
-        samples: Number of evenly spaced points.
-
-    Returns:
-        Ascending float64 array from the low to the high end of the range.
-
-    Example:
+    Example: the ends of the range, for two evenly spaced points, and a crossing.
 
     >>> from keras_fuzzyhess.fuzzy import Term
     >>> low, high = (0, 0, 1), (0, 1, 1)

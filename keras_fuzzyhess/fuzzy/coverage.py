@@ -15,13 +15,9 @@ from keras_fuzzyhess.fuzzy.variable import Variable
 
 
 class Situations(NamedTuple):
-    """Values of an input at which every pattern of positive memberships occurs.
+    """Values [N] of an input at which every pattern of positive memberships occurs.
 
-    Attributes:
-        input: Name of the input.
-        terms: Names of its T terms.
-        values: float64 array [N].
-        strengths: Memberships of the values in the terms, float64 array [T, N].
+    `strengths` [T, N] are their memberships in the input's T terms.
     """
 
     input: str
@@ -50,9 +46,9 @@ def check_fires(
     """Raises ValueError if nothing fires in some situation, and names its cell.
 
     Args:
-        fired: How strongly some rule fires in each situation: [N, M] for two inputs.
+        fired: How strongly some rule fires: [N, M] for two inputs.
         of_inputs: The situations of each input.
-        demand: What must have a rule, and which one: the beginning of the message.
+        demand: The beginning of the message: what must have which rule.
     """
     gaps = np.argwhere(~(fired > 0))
     if len(gaps):

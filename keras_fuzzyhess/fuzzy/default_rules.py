@@ -140,34 +140,20 @@ def paper_rule_base() -> RuleBase:
 
 def _rule_base(
     name: str,
-    trend: tuple[float, float, float],
+    trend: tuple[float, ...],
     gain: Variable,
     betas: dict[str, float],
-    rules: tuple[tuple[str, str, str, str, str], ...],
+    rules: tuple[tuple[str, ...], ...],
 ) -> RuleBase:
-    loss_trend = Variable(
-        "loss_trend",
-        -1.0,
-        1.0,
-        (
-            Term("rising", "left_shoulder", trend[:2]),
-            Term("flat", "triangle", trend),
-            Term("falling", "right_shoulder", trend[1:]),
-        ),
-    )
-    progress = Variable(
-        "progress",
-        0.0,
-        1.0,
-        (
-            Term("early", "left_shoulder", (EARLY_END, MIDDLE)),
-            Term("middle", "triangle", (EARLY_END, MIDDLE, LATE_START)),
-            Term("late", "right_shoulder", (MIDDLE, LATE_START)),
-        ),
-    )
+    stages = _three(("early", "middle", "late"), (EARLY_END, MIDDLE, LATE_START))
     return RuleBase(
         name,
-        (loss_trend, progress),
+        (
+            Variable(
+                "loss_trend", -1.0, 1.0, _three(("rising", "flat", "falling"), trend)
+            ),
+            Variable("progress", 0.0, 1.0, stages),
+        ),
         (gain, _peaks("beta_3", 0.0, 0.9995, betas, BETA_SPREAD)),
         tuple(
             Rule(
@@ -177,6 +163,15 @@ def _rule_base(
             )
             for trend_term, stage, gain_term, memory, why in rules
         ),
+    )
+
+
+def _three(names: tuple[str, str, str], full: tuple[float, ...]) -> tuple[Term, ...]:
+    """The terms of an input, by where they hold fully."""
+    return (
+        Term(names[0], "left_shoulder", full[:2]),
+        Term(names[1], "triangle", full),
+        Term(names[2], "right_shoulder", full[1:]),
     )
 
 

@@ -10,14 +10,7 @@ from keras_fuzzyhess.fuzzy.variable import Variable
 
 
 def memberships(variable: Variable, values: np.ndarray) -> np.ndarray:
-    """Membership of each value in each term, by scikit-fuzzy's own functions.
-
-    Args:
-        variable: A variable with T terms.
-        values: float64 array [N], inside the range.
-
-    Returns:
-        float64 array [T, N] in [0, 1].
+    """Memberships [T, N] of N values in T terms, by scikit-fuzzy's own functions.
 
     Example:
 
@@ -27,12 +20,8 @@ def memberships(variable: Variable, values: np.ndarray) -> np.ndarray:
     array([[0.5, 0.5, 0. ],
            [0. , 0. , 1. ]])
     """
-    return np.stack(
-        [
-            skfuzzy.trapmf(values, term.corners(variable.low, variable.high))
-            for term in variable.terms
-        ]
-    )
+    corners = map(variable.corners, variable.term_names)
+    return np.stack([skfuzzy.trapmf(values, of_term) for of_term in corners])
 
 
 def on_grid(strengths: Sequence[np.ndarray]) -> list[np.ndarray]:

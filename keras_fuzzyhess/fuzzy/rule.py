@@ -7,14 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from keras_fuzzyhess.fuzzy.checks import (
-    abbreviated,
-    name_of,
-    real_number,
-    refuse_twins,
-    string,
-    with_type,
-)
+from keras_fuzzyhess.fuzzy import checks
 from keras_fuzzyhess.fuzzy.variable import Variable
 
 Assignments = tuple[tuple[str, str], ...]
@@ -56,15 +49,12 @@ class Rule:
     why: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "if_", _assignments(self.if_, "`if_` of a rule"))
-        object.__setattr__(self, "then", _assignments(self.then, "`then` of a rule"))
-        weight = real_number(self.weight, f"The weight of the rule '{self}'")
-        if not 0.0 <= weight <= 1.0:
-            raise ValueError(
-                f"The weight of the rule '{self}' must be in [0, 1]. Received: {weight}"
-            )
+        for side in ("if_", "then"):
+            pairs = _assignments(getattr(self, side), f"`{side}` of a rule")
+            object.__setattr__(self, side, pairs)
+        weight = checks.weight_of(self.weight, f"The weight of the rule '{self}'")
         object.__setattr__(self, "weight", weight)
-        why = string(self.why, f"`why` of the rule '{self}'")
+        why = checks.string(self.why, f"`why` of the rule '{self}'")
         if len(why) > LONGEST_WHY:
             raise ValueError(
                 f"`why` of the rule '{self}' must have at most {LONGEST_WHY} "
@@ -100,13 +90,8 @@ def firing(
 ) -> np.ndarray:
     """The strength of a rule: its weight times the least membership that it asks for.
 
-    Args:
-        rule: A rule that names only `inputs` and their terms.
-        inputs: The inputs.
-        strengths: Memberships in the terms of each, one row to a term.
-
-    Returns:
-        float64 array of the shape that the rows broadcast to.
+    `strengths` are the memberships in the terms of each input, one row to a term; the
+    strength is an array of the shape that the rows broadcast to.
     """
     shape = np.broadcast_shapes(*(rows.shape[1:] for rows in strengths))
     named = [
@@ -121,20 +106,20 @@ def _assignments(side: Any, what: str) -> Assignments:
     if not isinstance(side, Iterable) or isinstance(side, str | bytes):
         raise TypeError(
             f"{what} must map names of variables to names of terms. "
-            f"Received: {with_type(side)}"
+            f"Received: {checks.with_type(side)}"
         )
     pairs = list(side.items() if isinstance(side, Mapping) else side)
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
                 f"{what} must hold pairs of a variable and a term. "
-                f"Received: {abbreviated(pair)}"
+                f"Received: {checks.abbreviated(pair)}"
             )
-        name_of(pair[0], f"A variable in {what}")
-        name_of(pair[1], f"A term in {what}")
-    refuse_twins((name for name, _ in pairs), f"The variables in {what}")
+        checks.name_of(pair[0], f"A variable in {what}")
+        checks.name_of(pair[1], f"A term in {what}")
+    checks.refuse_twins((name for name, _ in pairs), f"The variables in {what}")
     if not pairs:
         raise ValueError(
-            f"{what} must name at least one variable. Received: {abbreviated(side)}"
+            f"{what} must name at least one variable. Received: {checks.abbreviated(side)}"
         )
     return tuple(sorted(map(tuple, pairs)))

@@ -7,14 +7,7 @@ from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from keras_fuzzyhess.fuzzy import json_data
-from keras_fuzzyhess.fuzzy.checks import (
-    abbreviated,
-    name_of,
-    refuse_twins,
-    tuple_of,
-    with_type,
-)
+from keras_fuzzyhess.fuzzy import checks, json_data
 from keras_fuzzyhess.fuzzy.control_system import control_system
 from keras_fuzzyhess.fuzzy.rule import Rule
 from keras_fuzzyhess.fuzzy.signals import SIGNALS, Law, law_of
@@ -80,14 +73,14 @@ class RuleBase:
     rules: tuple[Rule, ...]
 
     def __post_init__(self) -> None:
-        name_of(self.name, "The name of a rule base")
+        checks.name_of(self.name, "The name of a rule base")
         this = f"rule base '{self.name}'"
         for side in ("inputs", "outputs"):
             what = f"`{side}` of {this}"
-            variables = tuple_of(Variable, getattr(self, side), what, at_most=9)
-            refuse_twins((v.name for v in variables), what)
+            variables = checks.tuple_of(Variable, getattr(self, side), what, at_most=9)
+            checks.refuse_twins((v.name for v in variables), what)
             object.__setattr__(self, side, tuple(sorted(variables, key=_rank)))
-        rules = tuple_of(Rule, self.rules, f"`rules` of {this}", MOST_RULES)
+        rules = checks.tuple_of(Rule, self.rules, f"`rules` of {this}", MOST_RULES)
         object.__setattr__(self, "rules", rules)
         check_sound(f"Rule base '{self.name}'", self.inputs, self.outputs, rules)
 
@@ -235,10 +228,12 @@ def to_control_system(rule_base: RuleBase, samples: int = 201) -> ControlSystem:
     """
     if not isinstance(rule_base, RuleBase):
         raise TypeError(
-            f"`rule_base` must be a RuleBase. Received: {with_type(rule_base)}"
+            f"`rule_base` must be a RuleBase. Received: {checks.with_type(rule_base)}"
         )
     if isinstance(samples, bool) or not isinstance(samples, int):
-        raise TypeError(f"`samples` must be an integer. Received: {with_type(samples)}")
+        raise TypeError(
+            f"`samples` must be an integer. Received: {checks.with_type(samples)}"
+        )
     if not 2 <= samples <= MOST_SAMPLES:
         raise ValueError(f"`samples` must be 2 to {MOST_SAMPLES}. Received: {samples}")
     parts = rule_base.inputs, rule_base.outputs, rule_base.rules
@@ -261,7 +256,7 @@ def _entries(data: Mapping[str, Any], key: str, inside: str = "") -> list[Any]:
     # A configuration that went through Keras may have tuples in place of lists.
     if not isinstance(data[key], list | tuple):
         raise ValueError(
-            f"'{where}' must be a list. Received: {abbreviated(data[key])}"
+            f"'{where}' must be a list. Received: {checks.abbreviated(data[key])}"
         )
     return [(entry, f"{where}[{number}]") for number, entry in enumerate(data[key])]
 
@@ -282,6 +277,6 @@ def _rule(data: Any, where: str) -> Rule:
         if not isinstance(data[side], Mapping):
             raise ValueError(
                 f"'{side}' of {where} must be an object that maps variables to terms. "
-                f"Received: {abbreviated(data[side])}"
+                f"Received: {checks.abbreviated(data[side])}"
             )
     return Rule(data["if"], data["then"], data.get("weight", 1.0), data.get("why", ""))

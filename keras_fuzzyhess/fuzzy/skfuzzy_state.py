@@ -22,9 +22,6 @@ def preserved_state(system: ControlSystem) -> Iterator[None]:
     State that holds nothing but defaults is dropped, with which the parts can be
     released: scikit-fuzzy makes it anew when it is asked for.
 
-    Args:
-        system: The control system that is to be simulated.
-
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import default_rule_base, to_control_system
@@ -37,11 +34,10 @@ def preserved_state(system: ControlSystem) -> Iterator[None]:
     progress : None
     <BLANKLINE>
     """
-    before: list[tuple[dict[Any, Any], Any, Any, Any]] = []
+    before = []
     for store, part in _places(system):
         state = store.get(part)
-        kept = None if state is None else dict(state._sim_data)
-        before.append((store, part, state, kept))
+        before.append((store, part, state, state and dict(state._sim_data)))
     try:
         yield
     finally:
@@ -59,18 +55,17 @@ def _places(system: ControlSystem) -> Iterator[tuple[dict[Any, Any], Any]]:
     from skfuzzy.control.rule import Rule
     from skfuzzy.control.term import Term, WeightedTerm
 
-    def store(owner: type, name: str) -> dict[Any, Any]:
-        return vars(owner)[name].data
-
-    for node in system.graph.nodes():
-        if isinstance(node, Antecedent):
-            yield store(Antecedent, "input"), node
-        elif isinstance(node, Consequent):
-            yield store(Consequent, "output"), node
-        elif isinstance(node, Term):
-            yield store(Term, "membership_value"), node
-            yield store(Term, "cuts"), node
-        elif isinstance(node, Rule):
-            yield store(Rule, "aggregate_firing"), node
-            for consequent in node.consequent:
-                yield store(WeightedTerm, "activation"), consequent
+    stores = (
+        (Antecedent, "input"),
+        (Consequent, "output"),
+        (Term, "membership_value"),
+        (Term, "cuts"),
+        (Rule, "aggregate_firing"),
+        (WeightedTerm, "activation"),
+    )
+    nodes = list(system.graph.nodes())
+    weighted = [c for node in nodes if isinstance(node, Rule) for c in node.consequent]
+    for part in nodes + weighted:
+        for owner, name in stores:
+            if isinstance(part, owner):
+                yield vars(owner)[name].data, part

@@ -27,11 +27,7 @@ def check_sound(
 ) -> None:
     """Raises ValueError unless these are the parts of a sound rule base.
 
-    Args:
-        what: The rule base, as the subject of the error message.
-        inputs: Its inputs, in the documented order.
-        outputs: Its outputs.
-        rules: Its rules.
+    Inputs are expected in the documented order.
     """
     names = [variable.name for variable in inputs]
     if names != list(INPUTS):

@@ -15,13 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_fuzzyhess.fuzzy import json_data
 from keras_fuzzyhess.fuzzy.checks import abbreviated, name_of, real_number
-from keras_fuzzyhess.fuzzy.json_data import (
-    as_value_error,
-    check_header,
-    check_keys,
-    header,
-)
 from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, Law, law_of
 
 MOST_KNOTS = 257
@@ -189,7 +184,7 @@ class ControlSurface:
         >>> ControlSurface.from_dict(surface.to_dict()) == surface
         True
         """
-        return header("control_surface") | {
+        return json_data.header("control_surface") | {
             "name": self.name,
             "knots": {name: values.tolist() for name, values in self.knots.items()},
             "tables": {name: values.tolist() for name, values in self.tables.items()},
@@ -205,9 +200,11 @@ class ControlSurface:
             ValueError: If it describes no sound surface of schema version 1.
         """
         parts = ("name", "knots", "tables", "deviation")
-        check_header(data, "control_surface", parts)
-        check_keys(data["knots"], "`knots`", INPUTS)
-        return as_value_error(lambda: cls(**{part: data[part] for part in parts}))
+        json_data.check_header(data, "control_surface", parts)
+        json_data.check_keys(data["knots"], "`knots`", INPUTS)
+        return json_data.as_value_error(
+            lambda: cls(**{part: data[part] for part in parts})
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ControlSurface):
@@ -218,8 +215,6 @@ class ControlSurface:
         # Read-only mappings can be neither copied deeply nor pickled.
         parts = (self.name, dict(self.knots), dict(self.tables), self.deviation)
         return type(self), parts
-
-    __hash__ = None  # type: ignore[assignment]
 
     @cached_property
     def _constants(self) -> dict[str, np.ndarray]:
