@@ -19,13 +19,6 @@ def real_number(value: Any, what: str) -> float:
     Raises:
         TypeError: If `value` is not a real number; a bool is not one.
         ValueError: If it is NaN, infinite or beyond the floating-point range.
-
-    Example:
-
-    >>> real_number(float("nan"), "`weight`")
-    Traceback (most recent call last):
-    ...
-    ValueError: `weight` must be a finite number. Received: nan
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} must be a real number. Received: {with_type(value)}")
@@ -56,12 +49,9 @@ def string(value: Any, what: str) -> str:
 
 
 def name_of(value: Any, what: str) -> str:
-    """Returns `value` if it can be a name: 1 to 64 printable characters.
+    """Returns `value` if it is a string that can be a name.
 
-    Raises:
-        TypeError: If it is not a string.
-        ValueError: If it is empty, too long, has outer blanks or unprintable
-            characters.
+    Raises ValueError if it is empty, too long, unprintable or has outer blanks.
     """
     name = string(value, what)
     usable = name.isprintable() and name == name.strip() and name
@@ -83,12 +73,7 @@ def sequence(value: Any, what: str, of: str) -> tuple[Any, ...]:
 
 
 def tuple_of(kind: type, value: Any, what: str, at_most: int) -> tuple[Any, ...]:
-    """Returns `value` as a tuple of 1 to `at_most` members of `kind`.
-
-    Raises:
-        TypeError: If it is not iterable, or a member is of another type.
-        ValueError: If it has no member or too many.
-    """
+    """Returns `value` as a tuple of 1 to `at_most` members of `kind`, or raises."""
     members = sequence(value, what, kind.__name__)
     for member in members:
         if not isinstance(member, kind):

@@ -158,7 +158,7 @@ def restore_rule_base(data: Any) -> RuleBase | ControlSurface:
 def _cells_to_halve(
     fine: np.ndarray, error: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Indices of the cells with errors above the threshold, the worst that find room."""
+    """Indices of cells with errors above the threshold: the worst that find room."""
     knots, middles = fine[::2], fine[1::2]
     # A cell between two neighbouring float32 numbers has no middle.
     wanted = (error > threshold) & (knots[:-1] < middles) & (middles < knots[1:])

@@ -9,6 +9,8 @@ from keras_fuzzyhess.fuzzy.rule import Rule
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Term, Variable
 
+Points = tuple[float, ...]
+
 RISING, FLAT, FALLING = -1.0, -0.4, 0.0
 """Where the terms of `loss_trend` hold fully, by default. The trend is measured from
 the averaged weights, around which weights that make good use of noisy gradients swing:
@@ -140,20 +142,16 @@ def paper_rule_base() -> RuleBase:
 
 def _rule_base(
     name: str,
-    trend: tuple[float, ...],
+    trend: Points,
     gain: Variable,
     betas: dict[str, float],
     rules: tuple[tuple[str, ...], ...],
 ) -> RuleBase:
-    stages = _three(("early", "middle", "late"), (EARLY_END, MIDDLE, LATE_START))
+    trends = _three("rising", "flat", "falling", trend)
+    stages = _three("early", "middle", "late", (EARLY_END, MIDDLE, LATE_START))
     return RuleBase(
         name,
-        (
-            Variable(
-                "loss_trend", -1.0, 1.0, _three(("rising", "flat", "falling"), trend)
-            ),
-            Variable("progress", 0.0, 1.0, stages),
-        ),
+        (Variable("loss_trend", -1, 1, trends), Variable("progress", 0, 1, stages)),
         (gain, _peaks("beta_3", 0.0, 0.9995, betas, BETA_SPREAD)),
         tuple(
             Rule(
@@ -166,12 +164,12 @@ def _rule_base(
     )
 
 
-def _three(names: tuple[str, str, str], full: tuple[float, ...]) -> tuple[Term, ...]:
-    """The terms of an input, by where they hold fully."""
+def _three(low: str, middle: str, high: str, full: Points) -> tuple[Term, ...]:
+    """The terms of an input, by the points from or at which they hold fully."""
     return (
-        Term(names[0], "left_shoulder", full[:2]),
-        Term(names[1], "triangle", full),
-        Term(names[2], "right_shoulder", full[1:]),
+        Term(low, "left_shoulder", full[:2]),
+        Term(middle, "triangle", full),
+        Term(high, "right_shoulder", full[1:]),
     )
 
 
@@ -179,8 +177,8 @@ def _peaks(
     name: str, low: float, high: float, peaks: dict[str, float], spread: float
 ) -> Variable:
     """An output whose terms are symmetric triangles around their peaks."""
-    terms = tuple(
+    terms = [
         Term(term, "triangle", (peak - spread, peak, peak + spread))
         for term, peak in peaks.items()
-    )
-    return Variable(name, low, high, terms)
+    ]
+    return Variable(name, low, high, tuple(terms))

@@ -28,7 +28,6 @@ cubic one. Only sets of terms that all overlap count: single terms and neighbour
 
 from functools import reduce
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +35,10 @@ from keras_fuzzyhess.fuzzy.membership import crossings, memberships, on_grid
 from keras_fuzzyhess.fuzzy.rule import firing
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Variable
+
+_Piece = tuple[float, float, list[float], list[float]]
+"""A range of levels over which the edges of an overlap are linear, and polynomials of
+the level, highest power first: area and moment up to it, but for a constant."""
 
 
 def infer(
@@ -60,19 +63,14 @@ def infer(
     >>> beta_3.shape
     (1, 1)
     """
+    inputs, outputs = rule_base.inputs, rule_base.outputs
     grid = on_grid(_strengths(rule_base, loss_trend, progress))
-    fired = [firing(rule, rule_base.inputs, grid) for rule in rule_base.rules]
-    cuts = {
-        output.name: {term: np.zeros(fired[0].shape) for term in output.term_names}
-        for output in rule_base.outputs
-    }
-    for rule, strength in zip(rule_base.rules, fired, strict=True):
+    cuts: dict[str, dict[str, np.ndarray]] = {output.name: {} for output in outputs}
+    for rule in rule_base.rules:
+        fired = firing(rule, inputs, grid)
         for output, term in rule.consequent.items():
-            np.maximum(cuts[output][term], strength, out=cuts[output][term])
-    return {
-        output.name: centroids(output, cuts[output.name])
-        for output in rule_base.outputs
-    }
+            cuts[output][term] = np.maximum(cuts[output].get(term, 0.0), fired)
+    return {output.name: centroids(output, cuts[output.name]) for output in outputs}
 
 
 def firing_strengths(
@@ -103,11 +101,8 @@ def firing_strengths(
 def _strengths(rule_base: RuleBase, *values: np.ndarray) -> list[np.ndarray]:
     """Memberships of values of both inputs, clipped into their ranges."""
     return [
-        # Clipped, for a float32 number may round across the end.
-        memberships(
-            variable, np.clip(np.asarray(of_one, float), variable.low, variable.high)
-        )
-        for variable, of_one in zip(rule_base.inputs, values, strict=True)
+        memberships(v, np.clip(np.asarray(of_one, float), v.low, v.high))
+        for v, of_one in zip(rule_base.inputs, values, strict=True)
     ]
 
 
@@ -116,8 +111,8 @@ def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
 
     Args:
         output: The output variable.
-        cuts: float64 array of one shape for each term name: the level in [0, 1] at
-            which the term is cut. At each point one term of positive area must have a
+        cuts: float64 arrays of one shape: the levels in [0, 1] at which the terms of
+            these names are cut. At each point one term of positive area must have a
             positive cut.
 
     Returns:
@@ -133,8 +128,8 @@ def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
     array([1., 2.])
     """
     shape = np.shape(next(iter(cuts.values())))
-    area, moment = np.zeros((2, int(np.prod(shape))))
-    used = [name for name in output.term_names if np.any(cuts[name] > 0.0)]
+    area, moment = totals = np.zeros((2, int(np.prod(shape))))
+    used = [name for name in output.term_names if np.any(cuts.get(name, 0.0) > 0.0)]
     width = output.high - output.low
     # In units of the range, so that no rounding error depends on where it lies.
     corners = [(np.array(output.corners(name)) - output.low) / width for name in used]
@@ -143,26 +138,12 @@ def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
         cut = reduce(np.minimum, (cuts[used[member]] for member in members)).ravel()
         # Most terms are cut at 0 nearly everywhere.
         places = np.flatnonzero(cut)
-        cut = cut[places]
-        for piece in pieces:
-            level = np.clip(cut, piece.low, piece.high)
-            for total, polynomial in ((area, piece.area), (moment, piece.moment)):
-                below = _polynomial(polynomial, piece.low)
-                total[places] += sign * (_polynomial(polynomial, level) - below)
+        for low, high, *integrals in pieces:
+            level = np.clip(cut[places], low, high)
+            for total, integral in zip(totals, integrals, strict=True):
+                below = np.polyval(integral, low)
+                total[places] += sign * (np.polyval(integral, level) - below)
     return output.low + width * np.clip(moment / area, 0.0, 1.0).reshape(shape)
-
-
-class _Piece(NamedTuple):
-    """A range of levels over which the edges of an overlap are linear.
-
-    `area` and `moment` are the coefficients of `l`, `l^2`, ... of the integrals from
-    level 0 to `l`.
-    """
-
-    low: float
-    high: float
-    area: tuple[float, ...]
-    moment: tuple[float, ...]
 
 
 def _overlaps(corners: list[np.ndarray]) -> list[tuple[tuple[int, ...], list[_Piece]]]:
@@ -171,9 +152,10 @@ def _overlaps(corners: list[np.ndarray]) -> list[tuple[tuple[int, ...], list[_Pi
     larger: list[tuple[int, ...]] = [(member,) for member in range(len(corners))]
     while larger:
         # A set overlaps only if the set without its last member does.
-        kept = [
-            (s, pieces) for s in larger if (pieces := _pieces([corners[t] for t in s]))
+        tried = [
+            (members, _pieces([corners[t] for t in members])) for members in larger
         ]
+        kept = [(members, pieces) for members, pieces in tried if pieces]
         found += kept
         larger = [
             (*members, further)
@@ -196,21 +178,8 @@ def _pieces(corners: list[np.ndarray]) -> list[_Piece]:
         if p + p_run * middle >= q + q_run * middle:
             break
         # Integrals over the level l of q(l) - p(l) and of (q(l)^2 - p(l)^2) / 2.
-        area = (q - p, (q_run - p_run) / 2)
-        moment = (
-            (q * q - p * p) / 2,
-            (q * q_run - p * p_run) / 2,
-            (q_run * q_run - p_run * p_run) / 6,
-        )
-        pieces.append(_Piece(low, high, area, moment))
+        area = [(q_run - p_run) / 2, q - p, 0.0]
+        cubic = (q_run * q_run - p_run * p_run) / 6
+        moment = [cubic, (q * q_run - p * p_run) / 2, (q * q - p * p) / 2, 0.0]
+        pieces.append((low, high, area, moment))
     return pieces
-
-
-def _polynomial(
-    coefficients: tuple[float, ...], level: np.ndarray | float
-) -> np.ndarray | float:
-    """`c_1 l + c_2 l^2 + ...` by Horner's rule."""
-    value: np.ndarray | float = 0.0
-    for coefficient in reversed(coefficients):
-        value = (value + coefficient) * level
-    return value

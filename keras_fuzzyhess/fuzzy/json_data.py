@@ -82,24 +82,33 @@ def header(kind: str) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "kind": kind}
 
 
-def check_header(data: Any, kind: str, keys: tuple[str, ...]) -> None:
-    """Raises unless `data` is a mapping with this header and just these other keys."""
+def restored(
+    data: Any, kind: str, parts: tuple[str, ...], make: Callable[..., _T]
+) -> _T:
+    """What `make` makes of the parts of data that begin with the header of this kind.
+
+    Raises:
+        TypeError: If `data` is not a mapping.
+        ValueError: If it is of another kind or version, has missing or unknown keys, or
+            `make` refuses a part, be it by a TypeError: the data are at fault.
+    """
     if not isinstance(data, Mapping):
         raise TypeError(
             f"A {kind} must be read from a mapping. Received: {with_type(data)}"
         )
-    version = data.get("schema_version")
-    # True == 1, and a boolean is no version.
-    if type(version) is not int or version != SCHEMA_VERSION:
-        raise ValueError(
-            f"`schema_version` must be {SCHEMA_VERSION}, the only one that this "
-            f"release reads. Received: {abbreviated(version)}"
-        )
-    if data.get("kind") != kind:
-        raise ValueError(
-            f"`kind` must be '{kind}'. Received: {abbreviated(data.get('kind'))}"
-        )
-    check_keys(data, f"A {kind}", (*header(kind), *keys))
+    for key, value in header(kind).items():
+        found = data.get(key)
+        # True == 1, and a boolean is no version.
+        if type(found) is not type(value) or found != value:
+            raise ValueError(
+                f"`{key}` must be {value!r}, the only one that is read here. "
+                f"Received: {abbreviated(found)}"
+            )
+    check_keys(data, f"A {kind}", (*header(kind), *parts))
+    try:
+        return make(*(data[part] for part in parts))
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def check_keys(
@@ -122,14 +131,6 @@ def check_keys(
                 f"{what} must have no other keys than "
                 f"{', '.join(needed + allowed)}. Received: {abbreviated(key)}"
             )
-
-
-def as_value_error(make: Callable[[], _T]) -> _T:
-    """Calls `make`; a TypeError of it becomes a ValueError, for data are at fault."""
-    try:
-        return make()
-    except TypeError as error:
-        raise ValueError(str(error)) from error
 
 
 def _refuse_constant(literal: str) -> NoReturn:

@@ -1,6 +1,6 @@
 """One fuzzy rule, as immutable data, and how strongly it fires."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, cast
@@ -103,12 +103,8 @@ def firing(
 
 
 def _assignments(side: Any, what: str) -> Assignments:
-    if not isinstance(side, Iterable) or isinstance(side, str | bytes):
-        raise TypeError(
-            f"{what} must map names of variables to names of terms. "
-            f"Received: {checks.with_type(side)}"
-        )
-    pairs = list(side.items() if isinstance(side, Mapping) else side)
+    given = side.items() if isinstance(side, Mapping) else side
+    pairs = checks.sequence(given, what, "pairs of a variable and a term, or a mapping")
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
@@ -120,6 +116,7 @@ def _assignments(side: Any, what: str) -> Assignments:
     checks.refuse_twins((name for name, _ in pairs), f"The variables in {what}")
     if not pairs:
         raise ValueError(
-            f"{what} must name at least one variable. Received: {checks.abbreviated(side)}"
+            f"{what} must name at least one variable. "
+            f"Received: {checks.abbreviated(side)}"
         )
     return tuple(sorted(map(tuple, pairs)))

@@ -137,14 +137,15 @@ class RuleBase:
         'mine'
         """
         parts = ("name", "inputs", "outputs", "rules")
-        json_data.check_header(data, "rule_base", parts)
-        return json_data.as_value_error(
-            lambda: cls(
-                data["name"],
-                tuple(_variable(*entry) for entry in _entries(data, "inputs")),
-                tuple(_variable(*entry) for entry in _entries(data, "outputs")),
-                tuple(_rule(*entry) for entry in _entries(data, "rules")),
-            )
+        return json_data.restored(data, "rule_base", parts, cls._of_lists)
+
+    @classmethod
+    def _of_lists(cls, name: Any, inputs: Any, outputs: Any, rules: Any) -> RuleBase:
+        return cls(
+            name,
+            tuple(_variable(*entry) for entry in _entries(inputs, "inputs")),
+            tuple(_variable(*entry) for entry in _entries(outputs, "outputs")),
+            tuple(_rule(*entry) for entry in _entries(rules, "rules")),
         )
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -250,23 +251,22 @@ def _variable_to_dict(variable: Variable) -> dict[str, Any]:
     return asdict(variable) | {"terms": terms}
 
 
-def _entries(data: Mapping[str, Any], key: str, inside: str = "") -> list[Any]:
+def _entries(data: Any, where: str) -> list[tuple[Any, str]]:
     """The members of a list with their places, such as `inputs[0].terms[2]`."""
-    where = inside + key
     # A configuration that went through Keras may have tuples in place of lists.
-    if not isinstance(data[key], list | tuple):
+    if not isinstance(data, list | tuple):
         raise ValueError(
-            f"'{where}' must be a list. Received: {checks.abbreviated(data[key])}"
+            f"'{where}' must be a list. Received: {checks.abbreviated(data)}"
         )
-    return [(entry, f"{where}[{number}]") for number, entry in enumerate(data[key])]
+    return [(entry, f"{where}[{number}]") for number, entry in enumerate(data)]
 
 
 def _variable(data: Any, where: str) -> Variable:
     json_data.check_keys(data, where, ("name", "low", "high", "terms"))
     terms = []
-    for term, there in _entries(data, "terms", f"{where}."):
+    for term, there in _entries(data["terms"], f"{where}.terms"):
         json_data.check_keys(term, there, ("name", "shape", "points"))
-        _entries(term, "points", f"{there}.")
+        _entries(term["points"], f"{there}.points")
         terms.append(Term(**term))
     return Variable(data["name"], data["low"], data["high"], tuple(terms))
 
