@@ -36,7 +36,7 @@ def control_system(
         (outputs, control.Consequent),
     ):
         for variable in variables:
-            universe = universe_of(variable, samples)
+            universe = _universe(variable, samples)
             part = parts[variable.name] = kind(universe, variable.name)
             strengths = memberships(variable, universe)
             for term, strength in zip(variable.term_names, strengths, strict=True):
@@ -58,17 +58,8 @@ def control_system(
     return system
 
 
-def universe_of(variable: Variable, samples: int) -> np.ndarray:
-    """The points at which scikit-fuzzy is to sample a variable's terms, ascending.
-
-    Example: the ends of the range, for two evenly spaced points, and a crossing.
-
-    >>> from keras_fuzzyhess.fuzzy import Term
-    >>> low, high = (0, 0, 1), (0, 1, 1)
-    >>> terms = (Term("low", "triangle", low), Term("high", "triangle", high))
-    >>> universe_of(Variable("progress", 0.0, 1.0, terms), samples=2)
-    array([0. , 0.5, 1. ])
-    """
+def _universe(variable: Variable, samples: int) -> np.ndarray:
+    """The points at which scikit-fuzzy is to sample a variable's terms, ascending."""
     points = {*np.linspace(variable.low, variable.high, samples), *variable.breakpoints}
     edges = []
     for a, b, c, d in map(variable.corners, variable.term_names):

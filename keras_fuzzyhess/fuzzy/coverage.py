@@ -27,14 +27,7 @@ class Situations(NamedTuple):
 
 
 def situations(variable: Variable) -> Situations:
-    """The situations of an input of a rule base.
-
-    Example:
-
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base
-    >>> situations(default_rule_base().inputs[0]).values
-    array([-1. , -0.7, -0.4, -0.2,  0. ,  0.5,  1. ])
-    """
+    """The situations of an input of a rule base."""
     values = with_middles(np.array(variable.breakpoints))
     strengths = memberships(variable, values)
     return Situations(variable.name, variable.term_names, values, strengths)

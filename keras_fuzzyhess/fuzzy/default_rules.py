@@ -100,9 +100,6 @@ def default_rule_base() -> RuleBase:
     [0, 0.9995] with peaks from 0.8 to 0.95. The centroid reaches the peaks, for
     they belong to symmetric triangles inside the range. All numbers are our choice.
 
-    Returns:
-        The `RuleBase`.
-
     Example:
 
     >>> rule_base = default_rule_base()
@@ -126,9 +123,6 @@ def paper_rule_base() -> RuleBase:
     The gain is high while the loss falls early, and low when it rises or late. Ranges:
     `gain` in [0, 2] with peaks from 0.1 to 1, `beta_3` in [0, 0.9995] with peaks from
     0.9 to 0.99.
-
-    Returns:
-        The `RuleBase`.
 
     Example:
 

@@ -117,15 +117,6 @@ def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
 
     Returns:
         float64 array of the same shape, in the unit of the output.
-
-    Example:
-
-    >>> from keras_fuzzyhess.fuzzy import Term, Variable
-    >>> low, high = (0, 1, 2), (2, 3, 4)
-    >>> terms = (Term("low", "triangle", low), Term("high", "triangle", high))
-    >>> gain = Variable("gain", 0.0, 4.0, terms)
-    >>> centroids(gain, {"low": np.array([1.0, 0.5]), "high": np.array([0.0, 0.5])})
-    array([1., 2.])
     """
     shape = np.shape(next(iter(cuts.values())))
     area, moment = totals = np.zeros((2, int(np.prod(shape))))

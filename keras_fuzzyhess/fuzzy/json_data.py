@@ -125,11 +125,12 @@ def check_keys(
             raise ValueError(
                 f"{what} must have the key '{key}'. Received: {abbreviated(list(data))}"
             )
+    known = needed + allowed
     for key in data:
-        if key not in needed + allowed:
+        if key not in known:
             raise ValueError(
-                f"{what} must have no other keys than "
-                f"{', '.join(needed + allowed)}. Received: {abbreviated(key)}"
+                f"{what} must have no other keys than {', '.join(known)}. "
+                f"Received: {abbreviated(key)}"
             )
 
 

@@ -36,11 +36,7 @@ class Signal:
 
     @property
     def interval(self) -> str:
-        """The limits in mathematical notation.
-
-        >>> SIGNALS["beta_3"].interval
-        '[0, 1)'
-        """
+        """The limits in mathematical notation, such as `[0, 1)`."""
         left, right = "(["[not self.open_low], ")]"[not self.open_high]
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
@@ -50,9 +46,8 @@ class Signal:
         # In float32, the optimizer's precision, 0.99999999 is 1.
         if outside or (self.open_high and np.float32(high) >= self.high):
             raise ValueError(
-                f"The range of {what} must lie within "
-                f"[{self.interval[1:]} ({self.meaning}). "
-                f"Received: low={low}, high={high}"
+                f"The range of {what} must lie within [{self.interval[1:]} "
+                f"({self.meaning}). Received: low={low}, high={high}"
             )
         if high - low < self.narrowest:
             raise ValueError(
@@ -61,15 +56,7 @@ class Signal:
             )
 
     def check_values(self, values: np.ndarray, what: str) -> None:
-        """Raises ValueError unless all of `values`, of any shape, are of this signal.
-
-        Example:
-
-        >>> SIGNALS["gain"].check_values(np.array([0.0, 1.0]), "The values")
-        Traceback (most recent call last):
-            ...
-        ValueError: The values must be finite and lie within (0, 10] ... Received: 0.0
-        """
+        """Raises ValueError unless all of `values` are values of this signal."""
         low_ok = values > self.low if self.open_low else values >= self.low
         high_ok = values < self.high if self.open_high else values <= self.high
         fine = low_ok & high_ok

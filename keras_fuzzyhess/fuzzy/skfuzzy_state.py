@@ -21,18 +21,6 @@ def preserved_state(system: ControlSystem) -> Iterator[None]:
 
     State that holds nothing but defaults is dropped, with which the parts can be
     released: scikit-fuzzy makes it anew when it is asked for.
-
-    Example:
-
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base, to_control_system
-    >>> from skfuzzy.control import ControlSystemSimulation
-    >>> system = to_control_system(default_rule_base())
-    >>> with preserved_state(system):
-    ...     ControlSystemSimulation(system).input["progress"] = 0.5
-    >>> ControlSystemSimulation(system).input
-    loss_trend : None
-    progress : None
-    <BLANKLINE>
     """
     before = []
     for store, part in _places(system):
@@ -51,21 +39,13 @@ def preserved_state(system: ControlSystem) -> Iterator[None]:
 
 def _places(system: ControlSystem) -> Iterator[tuple[dict[Any, Any], Any]]:
     """Each dictionary of a class with each part of `system` that may be its key."""
-    from skfuzzy.control.antecedent_consequent import Antecedent, Consequent
     from skfuzzy.control.rule import Rule
-    from skfuzzy.control.term import Term, WeightedTerm
+    from skfuzzy.control.state import StatefulProperty
 
-    stores = (
-        (Antecedent, "input"),
-        (Consequent, "output"),
-        (Term, "membership_value"),
-        (Term, "cuts"),
-        (Rule, "aggregate_firing"),
-        (WeightedTerm, "activation"),
-    )
     nodes = list(system.graph.nodes())
     weighted = [c for node in nodes if isinstance(node, Rule) for c in node.consequent]
     for part in nodes + weighted:
-        for owner, name in stores:
-            if isinstance(part, owner):
-                yield vars(owner)[name].data, part
+        for owner in type(part).mro():
+            for attribute in vars(owner).values():
+                if isinstance(attribute, StatefulProperty):
+                    yield attribute.data, part

@@ -245,14 +245,11 @@ def _numbers(values: Any, what: str) -> np.ndarray:
 def _checked_knots(values: Any, name: str) -> np.ndarray:
     what = f"The knots of {name}"
     knots = _numbers(values, what)
-    if knots.ndim != 1 or not 2 <= len(knots) <= MOST_KNOTS:
+    fits = knots.ndim == 1 and 2 <= len(knots) <= MOST_KNOTS
+    if not (fits and np.all(knots[:-1] < knots[1:])):
         raise ValueError(
-            f"{what} must be 2 to {MOST_KNOTS} numbers. Received: shape {knots.shape}"
-        )
-    if not np.all(knots[:-1] < knots[1:]):
-        raise ValueError(
-            f"{what} must be finite and ascend, as float32 numbers. "
-            f"Received: {checks.abbreviated(knots.tolist())}"
+            f"{what} must be 2 to {MOST_KNOTS} finite float32 numbers that ascend. "
+            f"Received: {checks.abbreviated(knots.tolist())}, shape {knots.shape}"
         )
     SIGNALS[name].check_values(knots, what)
     return knots

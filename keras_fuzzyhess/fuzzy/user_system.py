@@ -51,9 +51,6 @@ def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     The system is left as it was: its simulations share their inputs, which are put
     back. Nothing keeps it alive afterwards.
 
-    Args:
-        system: The control system.
-
     Returns:
         The `ControlSurface`, named "control_system".
 
@@ -189,15 +186,12 @@ def _variables(system: ControlSystem) -> tuple[dict[str, Any], dict[str, Any]]:
 def _check_variable(part: Any) -> None:
     what = f"variable '{part.label}'"
     universe = np.asarray(part.universe)
-    if universe.ndim != 1 or not 2 <= universe.size <= LONGEST_UNIVERSE:
+    fits = universe.ndim == 1 and 2 <= universe.size <= LONGEST_UNIVERSE
+    numbers = universe.dtype.kind in "iuf"
+    if not (fits and numbers and np.all(universe[:-1] < universe[1:])):
         raise ValueError(
-            f"The universe of {what} must be 2 to {LONGEST_UNIVERSE} numbers. "
-            f"Received: shape {universe.shape}"
-        )
-    if universe.dtype.kind not in "iuf" or not np.all(universe[:-1] < universe[1:]):
-        raise ValueError(
-            f"The universe of {what} must consist of finite numbers that ascend. "
-            f"Received: {abbreviated(universe)}"
+            f"The universe of {what} must be 2 to {LONGEST_UNIVERSE} finite numbers "
+            f"that ascend. Received: {abbreviated(universe)}, shape {universe.shape}"
         )
     signal = SIGNALS[part.label]
     low, high = float(universe[0]), float(universe[-1])
@@ -210,15 +204,11 @@ def _check_variable(part: Any) -> None:
         raise ValueError(f"{what.capitalize()} must have terms. Received: none")
     for label, term in part.terms.items():
         mf = np.asarray(term.mf)
-        if mf.shape != universe.shape or mf.dtype.kind not in "iufb":
+        fits = mf.shape == universe.shape and mf.dtype.kind in "iufb"
+        if not (fits and np.all((mf >= -1e-6) & (mf <= 1 + 1e-6))):
             raise ValueError(
-                f"Term '{label}' of {what} must have one membership for each point of "
-                f"the universe. Received: shape {mf.shape} of type {mf.dtype}"
-            )
-        if not np.all((mf >= -1e-6) & (mf <= 1 + 1e-6)):
-            raise ValueError(
-                f"The memberships of term '{label}' of {what} must be numbers in "
-                f"[0, 1]. Received: {abbreviated(mf)}"
+                f"Term '{label}' of {what} must have one membership in [0, 1] for each "
+                f"point of the universe. Received: {abbreviated(mf)}, shape {mf.shape}"
             )
 
 
