@@ -33,6 +33,18 @@ def situations(variable: Variable) -> Situations:
     return Situations(variable.name, variable.term_names, values, strengths)
 
 
+def check_covered(of_input: Situations) -> None:
+    """Raises ValueError if some value of an input belongs to none of its terms."""
+    covered = (of_input.strengths > 0).any(axis=0)
+    if not covered.all():
+        raise ValueError(
+            f"Every value of variable '{of_input.input}' must have positive membership "
+            f"in one of its terms. Let neighbouring terms overlap. Received: terms "
+            f"{', '.join(of_input.terms)}, none of which holds at "
+            f"{of_input.values[~covered][0]:g}"
+        )
+
+
 def check_fires(
     fired: np.ndarray, of_inputs: Sequence[Situations], demand: str
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_fuzzyhess.fuzzy.checks import abbreviated
-from keras_fuzzyhess.fuzzy.coverage import Situations, check_fires, situations
+from keras_fuzzyhess.fuzzy.coverage import check_covered, check_fires, situations
 from keras_fuzzyhess.fuzzy.membership import on_grid
 from keras_fuzzyhess.fuzzy.rule import Rule, firing
 from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, law_of
@@ -44,7 +44,7 @@ def check_sound(
     for variable in inputs:
         _check_edges(variable)
         of_inputs.append(situations(variable))
-        _check_covered(of_inputs[-1])
+        check_covered(of_inputs[-1])
     for number, rule in enumerate(rules, 1):
         this = f"rule {number} ('{abbreviated(str(rule))[1:-1]}')"
         _check_names(f"The antecedent of {this}", rule.antecedent, "inputs", inputs)
@@ -73,17 +73,6 @@ def _check_edges(variable: Variable) -> None:
                 f"range: inside it, the control surface would jump. Move the points "
                 f"of the edge apart. Received: {term.points}"
             )
-
-
-def _check_covered(of_input: Situations) -> None:
-    covered = (of_input.strengths > 0).any(axis=0)
-    if not covered.all():
-        raise ValueError(
-            f"Every value of variable '{of_input.input}' must have positive membership "
-            f"in one of its terms. Let neighbouring terms overlap. Received: terms "
-            f"{', '.join(of_input.terms)}, none of which holds at "
-            f"{of_input.values[~covered][0]:g}"
-        )
 
 
 def _check_names(
