@@ -102,6 +102,35 @@ def test_fuzzy_knows_nothing_of_the_optimizer():
                 assert name.startswith("keras_fuzzyhess.fuzzy"), f"{path.name}: {name}"
 
 
+def test_fuzzy_imports_itself_in_no_circle():
+    """Whatever is imported at any place: in functions, and for type checkers alone."""
+    prefix = "keras_fuzzyhess.fuzzy."
+    left = {
+        path.stem: {
+            name.removeprefix(prefix).split(".")[0]
+            for name in imports(path)
+            if name.startswith(prefix)
+        }
+        for path in (PACKAGE / "fuzzy").glob("[!_]*.py")
+    }
+    assert any(left.values())
+    left = {module: needs & set(left) for module, needs in left.items()}
+    while left:
+        ready = {module for module, needs in left.items() if not needs & set(left)}
+        assert ready, f"a circle among {sorted(left)}"
+        left = {module: left[module] for module in set(left) - ready}
+
+
+def test_fuzzy_imports_its_parts_by_full_names_at_the_top():
+    for path in (PACKAGE / "fuzzy").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, path.name
+                ours = (node.module or "").startswith("keras_fuzzyhess")
+                assert node in tree.body or not ours, f"{path.name}: {node.module}"
+
+
 def test_only_the_replay_imports_the_internals_of_tensorflow():
     for path in PACKAGE.rglob("*.py"):
         inside = [n for n in imports(path) if n.startswith("tensorflow.")]

@@ -45,10 +45,8 @@ def test_files_that_it_names_exist(page):
 def test_every_file_and_folder_has_its_place_on_the_page_of_the_code():
     named = (ROOT / "docs" / "code.md").read_text().split()
     package = Path(keras_fuzzyhess.__file__).parent
-    folders = (f"{path.parent.name}/" for path in package.glob("[!_]*/*.py"))
-    files = (path.name for path in package.glob("[!_]*.py"))
-    for name in {*folders, *files}:
-        assert name in named, name
+    for path in package.rglob("[!_]*.py"):
+        assert path.name in named, path
 
 
 def test_default_rules_are_documented_as_they_are():

@@ -11,11 +11,10 @@ from keras_fuzzyhess.fuzzy.compilation import (
     resolve_rule_base,
     restore_rule_base,
 )
-from keras_fuzzyhess.fuzzy.control_system import to_control_system
 from keras_fuzzyhess.fuzzy.default_rules import default_rule_base, paper_rule_base
 from keras_fuzzyhess.fuzzy.inference import firing_strengths, infer
 from keras_fuzzyhess.fuzzy.rule import Rule
-from keras_fuzzyhess.fuzzy.rule_base import RuleBase
+from keras_fuzzyhess.fuzzy.rule_base import RuleBase, to_control_system
 from keras_fuzzyhess.fuzzy.surface import ControlSurface
 from keras_fuzzyhess.fuzzy.user_system import surface_from_control_system
 from keras_fuzzyhess.fuzzy.variable import Term, Variable

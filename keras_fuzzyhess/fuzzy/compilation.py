@@ -6,17 +6,21 @@ input to the other, which are not. The former get a knot each; the latter are me
 halving cells until the interpolation is good enough.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from os import PathLike
 from sys import modules
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_fuzzyhess.fuzzy.checks import abbreviated
+from keras_fuzzyhess.fuzzy.checks import with_type
 from keras_fuzzyhess.fuzzy.inference import infer
+from keras_fuzzyhess.fuzzy.membership import with_middles
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
+from keras_fuzzyhess.fuzzy.signals import INPUTS
 from keras_fuzzyhess.fuzzy.surface import MOST_KNOTS, ControlSurface
+from keras_fuzzyhess.fuzzy.user_system import surface_from_control_system
 
 if TYPE_CHECKING:
     from skfuzzy.control import ControlSystem
@@ -25,11 +29,9 @@ TOLERANCE = 8e-4
 """Deviation from exact inference that is aimed at, as a share of the output's range.
 Less than the 0.1 % that is promised, for it is measured only half-way between knots."""
 
-Evaluate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
 
 def resolve_rule_base(
-    rule_base: "RuleBase | ControlSurface | ControlSystem | str | PathLike[str]",
+    rule_base: RuleBase | ControlSurface | ControlSystem | str | PathLike[str],
 ) -> RuleBase | ControlSurface:
     """The fuzzy system behind whatever describes one, as data that can be saved.
 
@@ -61,31 +63,21 @@ def resolve_rule_base(
     # imported already.
     control = modules.get("skfuzzy.control")
     if control is not None and isinstance(rule_base, control.ControlSystem):
-        from keras_fuzzyhess.fuzzy.user_system import surface_from_control_system
-
         return surface_from_control_system(rule_base)
     raise TypeError(
         "`rule_base` must be a RuleBase, the path of a JSON file with one, a "
         "skfuzzy.control.ControlSystem or a ControlSurface. "
-        f"Received: {abbreviated(rule_base)} (of type {type(rule_base).__name__})"
+        f"Received: {with_type(rule_base)}"
     )
 
 
 def control_surface(
-    rule_base: "RuleBase | ControlSurface | ControlSystem | str | PathLike[str]",
+    rule_base: RuleBase | ControlSurface | ControlSystem | str | PathLike[str],
 ) -> ControlSurface:
     """The control surface of whatever describes a fuzzy system.
 
     Args:
-        rule_base: As in `resolve_rule_base`.
-
-    Returns:
-        The `ControlSurface`.
-
-    Raises:
-        TypeError: As in `resolve_rule_base`.
-        OSError: As in `resolve_rule_base`.
-        ValueError: As in `resolve_rule_base`.
+        rule_base: As in `resolve_rule_base`, with its errors.
 
     Example:
 
@@ -105,12 +97,6 @@ def compile_surface(rule_base: RuleBase) -> ControlSurface:
     half-way between knots, or an input has 257 knots; `ControlSurface.deviation` tells
     what was reached.
 
-    Args:
-        rule_base: The rule base.
-
-    Returns:
-        The `ControlSurface`.
-
     Example:
 
     >>> from keras_fuzzyhess.fuzzy import paper_rule_base
@@ -118,21 +104,33 @@ def compile_surface(rule_base: RuleBase) -> ControlSurface:
     >>> surface.deviation < 0.001
     True
     """
-    outputs = rule_base.outputs
-
-    def evaluate(loss_trend: np.ndarray, progress: np.ndarray) -> np.ndarray:
-        values = infer(rule_base, loss_trend, progress)
-        return np.stack([values[o.name] / (o.high - o.low) for o in outputs], axis=-1)
-
-    breakpoints = [
-        np.unique(np.array(variable.breakpoints, np.float32))
-        for variable in rule_base.inputs
-    ]
-    knots, shares, deviation = _refine(evaluate, breakpoints)
+    knots = [np.unique(np.array(v.breakpoints, np.float32)) for v in rule_base.inputs]
+    widths = np.array([output.high - output.low for output in rule_base.outputs])
+    while True:
+        fine = [with_middles(axis) for axis in knots]
+        outputs = infer(rule_base, *fine)
+        values = np.stack(list(outputs.values()), axis=-1) / widths
+        errors = [
+            np.abs(along[1::2] - (along[:-2:2] + along[2::2]) / 2).max(axis=(1, 2))
+            for along in (values, values.swapaxes(0, 1))
+        ]
+        worst = max(error.max() for error in errors)
+        split = [
+            _cells_to_halve(axis, error, max(TOLERANCE, worst) / 2)
+            for axis, error in zip(fine, errors, strict=True)
+        ]
+        deviation = _deviation(values)
+        if max(worst, deviation) <= TOLERANCE or not any(map(len, split)):
+            break
+        knots = [
+            np.insert(axis, cells + 1, middles[1::2][cells])
+            for axis, middles, cells in zip(knots, fine, split, strict=True)
+        ]
+    table = values[::2, ::2] * widths
     return ControlSurface(
         rule_base.name,
-        {v.name: k for v, k in zip(rule_base.inputs, knots, strict=True)},
-        {o.name: shares[..., i] * (o.high - o.low) for i, o in enumerate(outputs)},
+        dict(zip(INPUTS, knots, strict=True)),
+        {name: table[..., index] for index, name in enumerate(outputs)},
         deviation,
     )
 
@@ -141,9 +139,6 @@ def restore_rule_base(data: Any) -> RuleBase | ControlSurface:
     """What `to_dict` of a rule base or of a surface described.
 
     For the configuration of a saved optimizer, which holds either.
-
-    Args:
-        data: The dictionary.
 
     Raises:
         TypeError: If `data` is not a mapping.
@@ -160,56 +155,12 @@ def restore_rule_base(data: Any) -> RuleBase | ControlSurface:
     return RuleBase.from_dict(data)
 
 
-def _refine(
-    evaluate: Evaluate, knots: list[np.ndarray]
-) -> tuple[list[np.ndarray], np.ndarray, float]:
-    """Halves cells until the interpolation is good enough.
-
-    Args:
-        evaluate: Takes [N] and [M] inputs, returns [N, M, outputs] in units of the
-            outputs' ranges.
-        knots: Ascending float32 knots of the two inputs to begin with.
-
-    Returns:
-        The knots, the values at the knots and the deviation half-way between them.
-    """
-    while True:
-        fine = [_with_middles(axis) for axis in knots]
-        values = evaluate(*fine)
-        errors = [
-            np.abs(along[1::2] - (along[:-2:2] + along[2::2]) / 2).max(axis=(1, 2))
-            for along in (values, values.swapaxes(0, 1))
-        ]
-        worst = max(error.max() for error in errors)
-        split = [
-            _cells_to_halve(axis, error, max(TOLERANCE, worst) / 2)
-            for axis, error in zip(knots, errors, strict=True)
-        ]
-        is_last = not any(map(len, split))
-        if worst <= TOLERANCE or is_last:
-            deviation = _deviation(values)  # never below the worst error of the edges
-            if deviation <= TOLERANCE or is_last:
-                return knots, values[::2, ::2], deviation
-        knots = [
-            np.insert(axis, cells + 1, middles[1::2][cells])
-            for axis, middles, cells in zip(knots, fine, split, strict=True)
-        ]
-
-
-def _with_middles(knots: np.ndarray) -> np.ndarray:
-    fine = np.empty(2 * len(knots) - 1, np.float32)
-    fine[::2], fine[1::2] = knots, knots[:-1] / 2 + knots[1:] / 2
-    return fine
-
-
 def _cells_to_halve(
-    knots: np.ndarray, error: np.ndarray, threshold: float
+    fine: np.ndarray, error: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Indices of the cells with errors above the threshold, the worst that find room.
-
-    A cell between two neighbouring float32 numbers has no middle.
-    """
-    middles = _with_middles(knots)[1::2]
+    """Indices of cells with errors above the threshold: the worst that find room."""
+    knots, middles = fine[::2], fine[1::2]
+    # A cell between two neighbouring float32 numbers has no middle.
     wanted = (error > threshold) & (knots[:-1] < middles) & (middles < knots[1:])
     cells = np.flatnonzero(wanted)
     room = MOST_KNOTS - len(knots)
@@ -218,13 +169,7 @@ def _cells_to_halve(
 
 def _deviation(values: np.ndarray) -> float:
     """Largest error of the bilinear interpolation at middles of edges and of cells."""
-    edge_x = (values[:-2:2] + values[2::2]) / 2
-    edge_y = (values[:, :-2:2] + values[:, 2::2]) / 2
-    centre = (edge_x[:, :-2:2] + edge_x[:, 2::2]) / 2
-    return float(
-        max(
-            np.abs(values[1::2, ::2] - edge_x[:, ::2]).max(),
-            np.abs(values[::2, 1::2] - edge_y[::2]).max(),
-            np.abs(values[1::2, 1::2] - centre).max(),
-        )
-    )
+    found = values.copy()
+    found[1::2] = (found[:-2:2] + found[2::2]) / 2
+    found[:, 1::2] = (found[:, :-2:2] + found[:, 2::2]) / 2
+    return float(np.abs(values - found).max())

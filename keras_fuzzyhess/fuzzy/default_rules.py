@@ -9,6 +9,8 @@ from keras_fuzzyhess.fuzzy.rule import Rule
 from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Term, Variable
 
+Points = tuple[float, ...]
+
 RISING, FLAT, FALLING = -1.0, -0.4, 0.0
 """Where the terms of `loss_trend` hold fully, by default. The trend is measured from
 the averaged weights, around which weights that make good use of noisy gradients swing:
@@ -98,9 +100,6 @@ def default_rule_base() -> RuleBase:
     [0, 0.9995] with peaks from 0.8 to 0.95. The centroid reaches the peaks, for
     they belong to symmetric triangles inside the range. All numbers are our choice.
 
-    Returns:
-        The `RuleBase`.
-
     Example:
 
     >>> rule_base = default_rule_base()
@@ -125,9 +124,6 @@ def paper_rule_base() -> RuleBase:
     `gain` in [0, 2] with peaks from 0.1 to 1, `beta_3` in [0, 0.9995] with peaks from
     0.9 to 0.99.
 
-    Returns:
-        The `RuleBase`.
-
     Example:
 
     >>> paper_rule_base().law
@@ -140,34 +136,16 @@ def paper_rule_base() -> RuleBase:
 
 def _rule_base(
     name: str,
-    trend: tuple[float, float, float],
+    trend: Points,
     gain: Variable,
     betas: dict[str, float],
-    rules: tuple[tuple[str, str, str, str, str], ...],
+    rules: tuple[tuple[str, ...], ...],
 ) -> RuleBase:
-    loss_trend = Variable(
-        "loss_trend",
-        -1.0,
-        1.0,
-        (
-            Term("rising", "left_shoulder", trend[:2]),
-            Term("flat", "triangle", trend),
-            Term("falling", "right_shoulder", trend[1:]),
-        ),
-    )
-    progress = Variable(
-        "progress",
-        0.0,
-        1.0,
-        (
-            Term("early", "left_shoulder", (EARLY_END, MIDDLE)),
-            Term("middle", "triangle", (EARLY_END, MIDDLE, LATE_START)),
-            Term("late", "right_shoulder", (MIDDLE, LATE_START)),
-        ),
-    )
+    trends = _three("rising", "flat", "falling", trend)
+    stages = _three("early", "middle", "late", (EARLY_END, MIDDLE, LATE_START))
     return RuleBase(
         name,
-        (loss_trend, progress),
+        (Variable("loss_trend", -1, 1, trends), Variable("progress", 0, 1, stages)),
         (gain, _peaks("beta_3", 0.0, 0.9995, betas, BETA_SPREAD)),
         tuple(
             Rule(
@@ -180,12 +158,21 @@ def _rule_base(
     )
 
 
+def _three(low: str, middle: str, high: str, full: Points) -> tuple[Term, ...]:
+    """The terms of an input, by the points from or at which they hold fully."""
+    return (
+        Term(low, "left_shoulder", full[:2]),
+        Term(middle, "triangle", full),
+        Term(high, "right_shoulder", full[1:]),
+    )
+
+
 def _peaks(
     name: str, low: float, high: float, peaks: dict[str, float], spread: float
 ) -> Variable:
     """An output whose terms are symmetric triangles around their peaks."""
-    terms = tuple(
+    terms = [
         Term(term, "triangle", (peak - spread, peak, peak + spread))
         for term, peak in peaks.items()
-    )
-    return Variable(name, low, high, terms)
+    ]
+    return Variable(name, low, high, tuple(terms))

@@ -26,20 +26,19 @@ to `c_S`, is a quadratic polynomial of `c_S` on each of a few pieces, and the mo
 cubic one. Only sets of terms that all overlap count: single terms and neighbours.
 """
 
-from __future__ import annotations
-
 from functools import reduce
-from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
 
 import numpy as np
-import skfuzzy
 
+from keras_fuzzyhess.fuzzy.membership import crossings, memberships, on_grid
+from keras_fuzzyhess.fuzzy.rule import firing
+from keras_fuzzyhess.fuzzy.rule_base import RuleBase
 from keras_fuzzyhess.fuzzy.variable import Variable
 
-if TYPE_CHECKING:
-    from keras_fuzzyhess.fuzzy.rule import Rule
-    from keras_fuzzyhess.fuzzy.rule_base import RuleBase
+_Piece = tuple[float, float, list[float], list[float]]
+"""A range of levels over which the edges of an overlap are linear, and polynomials of
+the level, highest power first: area and moment up to it, but for a constant."""
 
 
 def infer(
@@ -64,21 +63,14 @@ def infer(
     >>> beta_3.shape
     (1, 1)
     """
-    strengths = _input_strengths(rule_base, loss_trend, progress)
-    shape = (strengths[0].shape[1], strengths[1].shape[1])
-    cuts = {
-        output.name: {term: np.zeros(shape) for term in output.term_names}
-        for output in rule_base.outputs
-    }
-    grid = (strengths[0][:, :, np.newaxis], strengths[1][:, np.newaxis, :])
+    inputs, outputs = rule_base.inputs, rule_base.outputs
+    grid = on_grid(_strengths(rule_base, loss_trend, progress))
+    cuts: dict[str, dict[str, np.ndarray]] = {output.name: {} for output in outputs}
     for rule in rule_base.rules:
-        firing = _firing(rule, rule_base.inputs, grid)
+        fired = firing(rule, inputs, grid)
         for output, term in rule.consequent.items():
-            np.maximum(cuts[output][term], firing, out=cuts[output][term])
-    return {
-        output.name: centroids(output, cuts[output.name])
-        for output in rule_base.outputs
-    }
+            cuts[output][term] = np.maximum(cuts[output].get(term, 0.0), fired)
+    return {output.name: centroids(output, cuts[output.name]) for output in outputs}
 
 
 def firing_strengths(
@@ -100,66 +92,18 @@ def firing_strengths(
     >>> firing_strengths(default_rule_base(), [1.0, 0.0], [0.0, 1.0]).max(axis=0)
     array([1., 1.])
     """
-    strengths = _input_strengths(rule_base, loss_trend, progress)
+    strengths = _strengths(rule_base, loss_trend, progress)
     return np.stack(
-        [_firing(rule, rule_base.inputs, strengths) for rule in rule_base.rules]
+        [firing(rule, rule_base.inputs, strengths) for rule in rule_base.rules]
     )
 
 
-def _input_strengths(
-    rule_base: RuleBase, loss_trend: np.ndarray, progress: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Memberships of both inputs, [T, N] and [U, M]."""
-    first, second = (
-        memberships(
-            variable,
-            # Before clipping, for a float32 number may round across the end.
-            np.clip(np.asarray(values, np.float64), variable.low, variable.high),
-        )
-        for variable, values in zip(
-            rule_base.inputs, (loss_trend, progress), strict=True
-        )
-    )
-    return first, second
-
-
-def _firing(
-    rule: Rule, inputs: tuple[Variable, ...], strengths: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
-    """The strength `f_i`, of the shape that the memberships broadcast to."""
-    shape = np.broadcast_shapes(*(strength.shape[1:] for strength in strengths))
-    named = [
-        strength[variable.term_names.index(rule.antecedent[variable.name])]
-        for variable, strength in zip(inputs, strengths, strict=True)
-        if variable.name in rule.antecedent
+def _strengths(rule_base: RuleBase, *values: np.ndarray) -> list[np.ndarray]:
+    """Memberships of values of both inputs, clipped into their ranges."""
+    return [
+        memberships(v, np.clip(np.asarray(of_one, float), v.low, v.high))
+        for v, of_one in zip(rule_base.inputs, values, strict=True)
     ]
-    return np.broadcast_to(rule.weight * reduce(np.minimum, named), shape)
-
-
-def memberships(variable: Variable, values: np.ndarray) -> np.ndarray:
-    """Membership of each value in each term, by scikit-fuzzy's own functions.
-
-    Args:
-        variable: A variable with T terms.
-        values: float64 array [N], inside the range.
-
-    Returns:
-        float64 array [T, N] in [0, 1].
-
-    Example:
-
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base
-    >>> loss_trend = default_rule_base().inputs[0]
-    >>> memberships(loss_trend, np.array([-0.7, 0.5])).T.round(3)
-    array([[0.5, 0.5, 0. ],
-           [0. , 0. , 1. ]])
-    """
-    return np.stack(
-        [
-            skfuzzy.trapmf(values, term.corners(variable.low, variable.high))
-            for term in variable.terms
-        ]
-    )
 
 
 def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
@@ -167,25 +111,16 @@ def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
 
     Args:
         output: The output variable.
-        cuts: float64 array of one shape for each term name: the level in [0, 1] at
-            which the term is cut. At each point one term of positive area must have a
+        cuts: float64 arrays of one shape: the levels in [0, 1] at which the terms of
+            these names are cut. At each point one term of positive area must have a
             positive cut.
 
     Returns:
         float64 array of the same shape, in the unit of the output.
-
-    Example:
-
-    >>> from keras_fuzzyhess.fuzzy import Term, Variable
-    >>> low, high = (0, 1, 2), (2, 3, 4)
-    >>> terms = (Term("low", "triangle", low), Term("high", "triangle", high))
-    >>> gain = Variable("gain", 0.0, 4.0, terms)
-    >>> centroids(gain, {"low": np.array([1.0, 0.5]), "high": np.array([0.0, 0.5])})
-    array([1., 2.])
     """
     shape = np.shape(next(iter(cuts.values())))
-    area, moment = np.zeros((2, int(np.prod(shape))))
-    used = [name for name in output.term_names if np.any(cuts[name] > 0.0)]
+    area, moment = totals = np.zeros((2, int(np.prod(shape))))
+    used = [name for name in output.term_names if np.any(cuts.get(name, 0.0) > 0.0)]
     width = output.high - output.low
     # In units of the range, so that no rounding error depends on where it lies.
     corners = [(np.array(output.corners(name)) - output.low) / width for name in used]
@@ -194,41 +129,24 @@ def centroids(output: Variable, cuts: dict[str, np.ndarray]) -> np.ndarray:
         cut = reduce(np.minimum, (cuts[used[member]] for member in members)).ravel()
         # Most terms are cut at 0 nearly everywhere.
         places = np.flatnonzero(cut)
-        cut = cut[places]
-        for piece in pieces:
-            level = np.clip(cut, piece.low, piece.high)
-            area[places] += sign * (_polynomial(piece.area, level) - piece.area_below)
-            moment[places] += sign * (
-                _polynomial(piece.moment, level) - piece.moment_below
-            )
+        for low, high, *integrals in pieces:
+            level = np.clip(cut[places], low, high)
+            for total, integral in zip(totals, integrals, strict=True):
+                below = np.polyval(integral, low)
+                total[places] += sign * (np.polyval(integral, level) - below)
     return output.low + width * np.clip(moment / area, 0.0, 1.0).reshape(shape)
 
 
-class _Piece(NamedTuple):
-    """A range of levels over which the edges of an overlap are linear.
-
-    `area` and `moment` are the coefficients of `l`, `l^2`, ... of the integrals up to
-    the level `l`; `..._below` their values at `low`.
-    """
-
-    low: float
-    high: float
-    area: tuple[float, ...]
-    moment: tuple[float, ...]
-    area_below: float
-    moment_below: float
-
-
-def _overlaps(
-    corners: list[np.ndarray],
-) -> list[tuple[tuple[int, ...], list[_Piece]]]:
+def _overlaps(corners: list[np.ndarray]) -> list[tuple[tuple[int, ...], list[_Piece]]]:
     """All sets of terms that have an overlap of positive area, with its pieces."""
-    found: list[tuple[tuple[int, ...], list[_Piece]]] = []
+    found = []
     larger: list[tuple[int, ...]] = [(member,) for member in range(len(corners))]
     while larger:
         # A set overlaps only if the set without its last member does.
-        kept = [(s, _pieces([corners[t] for t in s])) for s in larger]
-        kept = [(members, pieces) for members, pieces in kept if pieces]
+        tried = [
+            (members, _pieces([corners[t] for t in members])) for members in larger
+        ]
+        kept = [(members, pieces) for members, pieces in tried if pieces]
         found += kept
         larger = [
             (*members, further)
@@ -242,37 +160,17 @@ def _pieces(corners: list[np.ndarray]) -> list[_Piece]:
     """The pieces of the minimum of some trapezoids, from the lowest level up."""
     left = [(a, b - a) for a, b, _, _ in corners]
     right = [(d, c - d) for _, _, c, d in corners]
-    kinks = {0.0, 1.0}
-    for (p, p_slope), (q, q_slope) in combinations(left + right, 2):
-        if p_slope != q_slope:
-            crossing = (q - p) / (p_slope - q_slope)
-            if 0.0 < crossing < 1.0:
-                kinks.add(float(crossing))
-    levels = sorted(kinks)
+    kinks = {0.0, 1.0, *(float(level) for level, _ in crossings(left + right))}
     pieces = []
-    for low, high in pairwise(levels):
+    for low, high in pairwise(sorted(kinks)):
         middle = (low + high) / 2
-        p, p_slope = max(left, key=lambda edge: edge[0] + edge[1] * middle)
-        q, q_slope = min(right, key=lambda edge: edge[0] + edge[1] * middle)
-        if p + p_slope * middle >= q + q_slope * middle:
+        p, p_run = max(left, key=lambda edge: edge[0] + edge[1] * middle)
+        q, q_run = min(right, key=lambda edge: edge[0] + edge[1] * middle)
+        if p + p_run * middle >= q + q_run * middle:
             break
         # Integrals over the level l of q(l) - p(l) and of (q(l)^2 - p(l)^2) / 2.
-        area = (q - p, (q_slope - p_slope) / 2)
-        moment = (
-            (q * q - p * p) / 2,
-            (q * q_slope - p * p_slope) / 2,
-            (q_slope * q_slope - p_slope * p_slope) / 6,
-        )
-        below = (float(_polynomial(area, low)), float(_polynomial(moment, low)))
-        pieces.append(_Piece(low, high, area, moment, *below))
+        area = [(q_run - p_run) / 2, q - p, 0.0]
+        cubic = (q_run * q_run - p_run * p_run) / 6
+        moment = [cubic, (q * q_run - p * p_run) / 2, (q * q - p * p) / 2, 0.0]
+        pieces.append((low, high, area, moment))
     return pieces
-
-
-def _polynomial(
-    coefficients: tuple[float, ...], level: np.ndarray | float
-) -> np.ndarray | float:
-    """`c_1 l + c_2 l^2 + ...` by Horner's rule."""
-    value: np.ndarray | float = 0.0
-    for coefficient in reversed(coefficients):
-        value = (value + coefficient) * level
-    return value

@@ -1,20 +1,19 @@
-"""One fuzzy rule, as immutable data."""
+"""One fuzzy rule, as immutable data, and how strongly it fires."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, cast
 
-from keras_fuzzyhess.fuzzy.checks import (
-    abbreviated,
-    name_of,
-    real_number,
-    refuse_twins,
-    sentence,
-)
+import numpy as np
+
+from keras_fuzzyhess.fuzzy import checks
+from keras_fuzzyhess.fuzzy.variable import Variable
 
 Assignments = tuple[tuple[str, str], ...]
+
+LONGEST_WHY = 1000
+"""Characters of a rule's `why`, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +49,17 @@ class Rule:
     why: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "if_", _assignments(self.if_, "`if_` of a rule"))
-        object.__setattr__(self, "then", _assignments(self.then, "`then` of a rule"))
-        weight = real_number(self.weight, f"The weight of the rule '{self}'")
-        if not 0.0 <= weight <= 1.0:
-            raise ValueError(
-                f"The weight of the rule '{self}' must be in [0, 1]. Received: {weight}"
-            )
+        for side in ("if_", "then"):
+            pairs = _assignments(getattr(self, side), f"`{side}` of a rule")
+            object.__setattr__(self, side, pairs)
+        weight = checks.weight_of(self.weight, f"The weight of the rule '{self}'")
         object.__setattr__(self, "weight", weight)
-        sentence(self.why, f"`why` of the rule '{self}'")
+        why = checks.string(self.why, f"`why` of the rule '{self}'")
+        if len(why) > LONGEST_WHY:
+            raise ValueError(
+                f"`why` of the rule '{self}' must have at most {LONGEST_WHY} "
+                f"characters. Received: {len(why)} characters"
+            )
 
     @property
     def antecedent(self) -> dict[str, str]:
@@ -77,33 +78,45 @@ class Rule:
         return dict(cast(Assignments, self.then))
 
     def __str__(self) -> str:
-        sides = (
-            ", ".join(
-                f"{variable}={term}" for variable, term in cast(Assignments, side)
-            )
-            for side in (self.if_, self.then)
-        )
-        return "if {} then {}".format(*sides)
+        sides = [
+            ", ".join(f"{variable}={term}" for variable, term in side.items())
+            for side in (self.antecedent, self.consequent)
+        ]
+        return f"if {sides[0]} then {sides[1]}"
+
+
+def firing(
+    rule: Rule, inputs: Sequence[Variable], strengths: Sequence[np.ndarray]
+) -> np.ndarray:
+    """The strength of a rule: its weight times the least membership that it asks for.
+
+    `strengths` are the memberships in the terms of each input, one row to a term; the
+    strength is an array of the shape that the rows broadcast to.
+    """
+    shape = np.broadcast_shapes(*(rows.shape[1:] for rows in strengths))
+    named = [
+        rows[variable.term_names.index(rule.antecedent[variable.name])]
+        for variable, rows in zip(inputs, strengths, strict=True)
+        if variable.name in rule.antecedent
+    ]
+    return np.broadcast_to(rule.weight * reduce(np.minimum, named), shape)
 
 
 def _assignments(side: Any, what: str) -> Assignments:
-    if not isinstance(side, Mapping | Iterable) or isinstance(side, str | bytes):
-        raise TypeError(
-            f"{what} must map names of variables to names of terms. "
-            f"Received: {abbreviated(side)} (of type {type(side).__name__})"
-        )
-    pairs = list(side.items()) if isinstance(side, Mapping) else list(side)
+    given = side.items() if isinstance(side, Mapping) else side
+    pairs = checks.sequence(given, what, "pairs of a variable and a term, or a mapping")
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(
                 f"{what} must hold pairs of a variable and a term. "
-                f"Received: {abbreviated(pair)}"
+                f"Received: {checks.abbreviated(pair)}"
             )
-        name_of(pair[0], f"A variable in {what}")
-        name_of(pair[1], f"A term in {what}")
-    refuse_twins((name for name, _ in pairs), f"The variables in {what}")
+        checks.name_of(pair[0], f"A variable in {what}")
+        checks.name_of(pair[1], f"A term in {what}")
+    checks.refuse_twins((name for name, _ in pairs), f"The variables in {what}")
     if not pairs:
         raise ValueError(
-            f"{what} must name at least one variable. Received: {abbreviated(side)}"
+            f"{what} must name at least one variable. "
+            f"Received: {checks.abbreviated(side)}"
         )
-    return tuple(sorted((name, term) for name, term in pairs))
+    return tuple(sorted(map(tuple, pairs)))

@@ -1,5 +1,6 @@
 """The inputs and outputs that a rule base for FuzzyHess may have, with their limits."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,6 @@ class Signal:
     """One documented input or output.
 
     Attributes:
-        name: As a rule base must spell it.
         low: Smallest value.
         high: Largest value.
         open_low: Whether a value must be greater than `low`. A range may begin at
@@ -25,14 +25,8 @@ class Signal:
         narrowest: Least width of a range. Inputs arrive in float32, so a range must
             be wide enough to hold many different ones.
         meaning: One line for error messages and documentation.
-
-    Example:
-
-    >>> SIGNALS["progress"].low, SIGNALS["progress"].high
-    (0.0, 1.0)
     """
 
-    name: str
     low: float
     high: float
     open_low: bool
@@ -42,34 +36,18 @@ class Signal:
 
     @property
     def interval(self) -> str:
-        """The limits in mathematical notation.
-
-        >>> SIGNALS["beta_3"].interval
-        '[0, 1)'
-        """
+        """The limits in mathematical notation, such as `[0, 1)`."""
         left, right = "(["[not self.open_low], ")]"[not self.open_high]
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
     def check_range(self, low: float, high: float, what: str) -> None:
-        """Raises ValueError unless [low, high] is a range this signal can have.
-
-        Args:
-            low: Lower end of the range.
-            high: Upper end.
-            what: The variable, as the subject of the error message.
-
-        Example:
-
-        >>> SIGNALS["progress"].check_range(0.0, 1.0, "variable 'progress'")
-        """
+        """Raises ValueError unless [low, high] is a range this signal can have."""
         outside = low < self.low or high > self.high
         # In float32, the optimizer's precision, 0.99999999 is 1.
         if outside or (self.open_high and np.float32(high) >= self.high):
-            right = ")" if self.open_high else "]"
             raise ValueError(
-                f"The range of {what} must lie within "
-                f"[{self.low:g}, {self.high:g}{right} ({self.meaning}). "
-                f"Received: low={low}, high={high}"
+                f"The range of {what} must lie within [{self.interval[1:]} "
+                f"({self.meaning}). Received: low={low}, high={high}"
             )
         if high - low < self.narrowest:
             raise ValueError(
@@ -78,19 +56,7 @@ class Signal:
             )
 
     def check_values(self, values: np.ndarray, what: str) -> None:
-        """Raises ValueError unless all of `values` are values of this signal.
-
-        Args:
-            values: Array of any shape.
-            what: What they are, as the subject of the error message.
-
-        Example:
-
-        >>> SIGNALS["gain"].check_values(np.array([0.0, 1.0]), "The values")
-        Traceback (most recent call last):
-            ...
-        ValueError: The values must be finite and lie within (0, 10] ... Received: 0.0
-        """
+        """Raises ValueError unless all of `values` are values of this signal."""
         low_ok = values > self.low if self.open_low else values >= self.low
         high_ok = values < self.high if self.open_high else values <= self.high
         fine = low_ok & high_ok
@@ -101,19 +67,14 @@ class Signal:
             )
 
 
-def _signals() -> dict[str, Signal]:
-    listed = (
-        # name, low, high, open_low, open_high, narrowest, meaning
-        ("loss_trend", -1.0, 1.0, False, False, 0.02, "positive when the loss falls"),
-        ("progress", 0.0, 1.0, False, False, 0.01, "share of the training done"),
-        ("gain_rate", -1.0, 1.0, False, False, 1e-4, "relative change per step"),
-        ("gain", 0.0, 10.0, True, False, 1e-3, "factor of the learning rate"),
-        ("beta_3", 0.0, 1.0, False, True, 1e-4, "second-derivative momentum"),
-    )
-    return {entry[0]: Signal(*entry) for entry in listed}
-
-
-SIGNALS: dict[str, Signal] = _signals()
+SIGNALS: dict[str, Signal] = {
+    # low, high, open_low, open_high, narrowest, meaning
+    "loss_trend": Signal(-1.0, 1.0, False, False, 0.02, "positive when the loss falls"),
+    "progress": Signal(0.0, 1.0, False, False, 0.01, "share of the training done"),
+    "gain_rate": Signal(-1.0, 1.0, False, False, 1e-4, "relative change per step"),
+    "gain": Signal(0.0, 10.0, True, False, 1e-3, "factor of the learning rate"),
+    "beta_3": Signal(0.0, 1.0, False, True, 1e-4, "second-derivative momentum"),
+}
 """All documented signals by name. `loss_trend` and `progress` are the inputs of
 arXiv 2403.15416 ("behaviour of the loss", "current training step") in the scaling that
 we chose; `gain` and `beta_3` are its outputs; `gain_rate` is ours. The limits are our
@@ -127,32 +88,21 @@ LAWS: dict[str, Law] = {"gain_rate": "rate", "gain": "direct"}
 """The law that each of the two possible gain outputs stands for."""
 
 
-def law_of(outputs: tuple[str, ...], what: str) -> Law:
+def law_of(outputs: Iterable[str], what: str) -> Law:
     """The law that a set of outputs stands for.
 
     "rate": `c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000)` at every
     step. "direct": `c = gain`, as in arXiv 2403.15416.
 
-    Args:
-        outputs: Names of the outputs.
-        what: What has them, as the subject of the error message.
-
-    Returns:
-        "rate" or "direct".
-
     Raises:
         ValueError: Unless the outputs are `beta_3` and one of `gain_rate`, `gain`.
-
-    Example:
-
-    >>> law_of(("gain", "beta_3"), "The rule base")
-    'direct'
     """
+    names = list(outputs)
     for gain, law in LAWS.items():
-        if sorted(outputs) == sorted((gain, "beta_3")):
+        if sorted(names) == ["beta_3", gain]:
             return law
     raise ValueError(
         f"{what} must have the outputs 'beta_3' and one of 'gain_rate' (rate law) or "
         f"'gain' (direct law), each once, and no other. "
-        f"Received: {abbreviated(list(outputs))}"
+        f"Received: {abbreviated(names)}"
     )

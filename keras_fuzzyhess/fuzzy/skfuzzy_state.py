@@ -21,27 +21,11 @@ def preserved_state(system: ControlSystem) -> Iterator[None]:
 
     State that holds nothing but defaults is dropped, with which the parts can be
     released: scikit-fuzzy makes it anew when it is asked for.
-
-    Args:
-        system: The control system that is to be simulated.
-
-    Example:
-
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base, to_control_system
-    >>> from skfuzzy.control import ControlSystemSimulation
-    >>> system = to_control_system(default_rule_base())
-    >>> with preserved_state(system):
-    ...     ControlSystemSimulation(system).input["progress"] = 0.5
-    >>> ControlSystemSimulation(system).input
-    loss_trend : None
-    progress : None
-    <BLANKLINE>
     """
-    before: list[tuple[dict[Any, Any], Any, Any, Any]] = []
+    before = []
     for store, part in _places(system):
         state = store.get(part)
-        kept = None if state is None else dict(state._sim_data)
-        before.append((store, part, state, kept))
+        before.append((store, part, state, state and dict(state._sim_data)))
     try:
         yield
     finally:
@@ -55,22 +39,13 @@ def preserved_state(system: ControlSystem) -> Iterator[None]:
 
 def _places(system: ControlSystem) -> Iterator[tuple[dict[Any, Any], Any]]:
     """Each dictionary of a class with each part of `system` that may be its key."""
-    from skfuzzy.control.antecedent_consequent import Antecedent, Consequent
     from skfuzzy.control.rule import Rule
-    from skfuzzy.control.term import Term, WeightedTerm
+    from skfuzzy.control.state import StatefulProperty
 
-    def store(owner: type, name: str) -> dict[Any, Any]:
-        return vars(owner)[name].data
-
-    for node in system.graph.nodes():
-        if isinstance(node, Antecedent):
-            yield store(Antecedent, "input"), node
-        elif isinstance(node, Consequent):
-            yield store(Consequent, "output"), node
-        elif isinstance(node, Term):
-            yield store(Term, "membership_value"), node
-            yield store(Term, "cuts"), node
-        elif isinstance(node, Rule):
-            yield store(Rule, "aggregate_firing"), node
-            for consequent in node.consequent:
-                yield store(WeightedTerm, "activation"), consequent
+    nodes = list(system.graph.nodes())
+    weighted = [c for node in nodes if isinstance(node, Rule) for c in node.consequent]
+    for part in nodes + weighted:
+        for owner in type(part).mro():
+            for attribute in vars(owner).values():
+                if isinstance(attribute, StatefulProperty):
+                    yield attribute.data, part

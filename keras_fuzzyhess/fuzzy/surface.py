@@ -15,13 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_fuzzyhess.fuzzy.checks import abbreviated, name_of, real_number
-from keras_fuzzyhess.fuzzy.serialization import (
-    SCHEMA_VERSION,
-    as_value_error,
-    check_header,
-    check_keys,
-)
+from keras_fuzzyhess.fuzzy import checks, json_data
 from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, Law, law_of
 
 MOST_KNOTS = 257
@@ -71,27 +65,22 @@ class ControlSurface:
     deviation: float | None = None
 
     def __post_init__(self) -> None:
-        name_of(self.name, "The name of a control surface")
+        checks.name_of(self.name, "The name of a control surface")
         what = f"Control surface '{self.name}'"
-        for side in ("knots", "tables"):
-            if not isinstance(getattr(self, side), Mapping):
+        for values in (self.knots, self.tables):
+            if not isinstance(values, Mapping):
                 raise TypeError(
-                    f"`{side}` of control surface '{self.name}' must be a mapping. "
-                    f"Received: {abbreviated(getattr(self, side))}"
+                    f"{what} must have mappings for `knots` and `tables`. "
+                    f"Received: {checks.with_type(values)}"
                 )
-        if sorted(self.knots) != sorted(INPUTS):
+        if set(self.knots) != set(INPUTS):
             raise ValueError(
                 f"{what} must have knots for 'loss_trend' and 'progress' and no other "
-                f"input. Received: {abbreviated(list(self.knots))}"
+                f"input. Received: {checks.abbreviated(list(self.knots))}"
             )
-        law_of(tuple(self.tables), what)
-        knots = {
-            name: _checked_knots(self.knots[name], f"The knots of {name}")
-            for name in INPUTS
-        }
-        for name, values in knots.items():
-            SIGNALS[name].check_values(values, f"The knots of {name}")
-        shape = tuple(len(knots[name]) for name in INPUTS)
+        law_of(self.tables, what)
+        knots = {name: _checked_knots(self.knots[name], name) for name in INPUTS}
+        shape = tuple(map(len, knots.values()))
         tables = {}
         for name in sorted(self.tables, key=tuple(SIGNALS).index):
             table = _numbers(self.tables[name], f"The table of {name}")
@@ -105,13 +94,13 @@ class ControlSurface:
         object.__setattr__(self, "knots", MappingProxyType(knots))
         object.__setattr__(self, "tables", MappingProxyType(tables))
         if self.deviation is not None:
-            deviation = real_number(self.deviation, "`deviation`")
+            deviation = checks.real_number(self.deviation, "`deviation`")
             object.__setattr__(self, "deviation", deviation)
 
     @property
     def law(self) -> Law:
         """Law of the gain: "rate" with the output `gain_rate`, "direct" with `gain`."""
-        return law_of(tuple(self.tables), f"Control surface '{self.name}'")
+        return law_of(self.tables, f"Control surface '{self.name}'")
 
     def look_up(
         self, loss_trend: tf.Tensor | float, progress: tf.Tensor | float
@@ -141,9 +130,7 @@ class ControlSurface:
         0.025
         """
         constants = self._constants
-        inputs = tf.stack(
-            [tf.cast(loss_trend, tf.float32), tf.cast(progress, tf.float32)]
-        )
+        inputs = tf.stack([tf.cast(x, tf.float32) for x in (loss_trend, progress)])
         point = tf.clip_by_value(inputs, constants["first"], constants["last"])
         below = (point[:, tf.newaxis] - constants["starts"]) * constants["per_width"]
         position = tf.reduce_sum(tf.clip_by_value(below, 0.0, 1.0), axis=1)
@@ -178,10 +165,8 @@ class ControlSurface:
         >>> surface.evaluate([-1.0, 0.0, 1.0], [0.0, 1.0])["beta_3"].shape
         (3, 2)
         """
-        across, along = (
-            _interpolation(self.knots[name].astype(np.float64), values)
-            for name, values in zip(INPUTS, (loss_trend, progress), strict=True)
-        )
+        across = _interpolation(self.knots["loss_trend"], loss_trend)
+        along = _interpolation(self.knots["progress"], progress)
         return {name: across @ table @ along.T for name, table in self.tables.items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -194,9 +179,7 @@ class ControlSurface:
         >>> ControlSurface.from_dict(surface.to_dict()) == surface
         True
         """
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "control_surface",
+        return json_data.header("control_surface") | {
             "name": self.name,
             "knots": {name: values.tolist() for name, values in self.knots.items()},
             "tables": {name: values.tolist() for name, values in self.tables.items()},
@@ -211,12 +194,8 @@ class ControlSurface:
             TypeError: If `data` is not a mapping.
             ValueError: If it describes no sound surface of schema version 1.
         """
-        keys = ("schema_version", "kind", "name", "knots", "tables", "deviation")
-        check_header(data, "control_surface", keys)
-        check_keys(data["knots"], "`knots`", INPUTS)
-        return as_value_error(
-            lambda: cls(data["name"], data["knots"], data["tables"], data["deviation"])
-        )
+        parts = ("name", "knots", "tables", "deviation")
+        return json_data.restored(data, "control_surface", parts, cls)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ControlSurface):
@@ -228,22 +207,20 @@ class ControlSurface:
         parts = (self.name, dict(self.knots), dict(self.tables), self.deviation)
         return type(self), parts
 
-    __hash__ = None  # type: ignore[assignment]
-
     @cached_property
     def _constants(self) -> dict[str, np.ndarray]:
-        cells = [np.diff(self.knots[name]) for name in INPUTS]
+        knots = list(self.knots.values())
         # The shorter row is filled up with cells that nothing lies in.
-        starts, per_width = np.zeros((2, 2, max(map(len, cells))), np.float32)
-        for row, (name, widths) in enumerate(zip(INPUTS, cells, strict=True)):
-            starts[row, : len(widths)] = self.knots[name][:-1]
-            per_width[row, : len(widths)] = 1.0 / widths
+        starts, per_width = np.zeros((2, 2, max(map(len, knots)) - 1), np.float32)
+        for row, of_one in enumerate(knots):
+            starts[row, : len(of_one) - 1] = of_one[:-1]
+            per_width[row, : len(of_one) - 1] = 1.0 / np.diff(of_one)
         return {
-            "first": np.stack([self.knots[name][0] for name in INPUTS]),
-            "last": np.stack([self.knots[name][-1] for name in INPUTS]),
+            "first": np.stack([of_one[0] for of_one in knots]),
+            "last": np.stack([of_one[-1] for of_one in knots]),
             "starts": starts,
             "per_width": per_width,
-            "last_cell": np.array([len(widths) - 1 for widths in cells], np.int32),
+            "last_cell": np.array([len(of_one) - 2 for of_one in knots], np.int32),
             "table": np.stack(list(self.tables.values()), axis=-1),
         }
 
@@ -256,7 +233,7 @@ def _numbers(values: Any, what: str) -> np.ndarray:
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"{what} must be numbers. "
-            f"Received: {abbreviated(values)} (of type {array.dtype})"
+            f"Received: {checks.abbreviated(values)} (of type {array.dtype})"
         )
     # What overflows float32 becomes infinite here and is refused for that.
     with np.errstate(over="ignore"):
@@ -265,22 +242,22 @@ def _numbers(values: Any, what: str) -> np.ndarray:
     return array
 
 
-def _checked_knots(values: Any, what: str) -> np.ndarray:
+def _checked_knots(values: Any, name: str) -> np.ndarray:
+    what = f"The knots of {name}"
     knots = _numbers(values, what)
-    if knots.ndim != 1 or not 2 <= len(knots) <= MOST_KNOTS:
+    fits = knots.ndim == 1 and 2 <= len(knots) <= MOST_KNOTS
+    if not (fits and np.all(knots[:-1] < knots[1:])):
         raise ValueError(
-            f"{what} must be 2 to {MOST_KNOTS} numbers. Received: shape {knots.shape}"
+            f"{what} must be 2 to {MOST_KNOTS} finite float32 numbers that ascend. "
+            f"Received: {checks.abbreviated(knots.tolist())}, shape {knots.shape}"
         )
-    if not np.all(knots[:-1] < knots[1:]):
-        raise ValueError(
-            f"{what} must be finite and ascend, as float32 numbers. "
-            f"Received: {abbreviated(knots.tolist())}"
-        )
+    SIGNALS[name].check_values(knots, what)
     return knots
 
 
 def _interpolation(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Matrix [K, N] that interpolates linearly from N knots to K values."""
+    knots = knots.astype(np.float64)
     values = np.clip(np.asarray(values, np.float64), knots[0], knots[-1])
     cell = np.clip(np.searchsorted(knots, values, "right") - 1, 0, len(knots) - 2)
     share = (values - knots[cell]) / (knots[cell + 1] - knots[cell])

@@ -1,24 +1,11 @@
 """Linguistic variables and their terms: the words a rule is made of."""
 
-import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
-from keras_fuzzyhess.fuzzy.checks import (
-    abbreviated,
-    name_of,
-    real_number,
-    refuse_twins,
-    tuple_of,
-)
+from keras_fuzzyhess.fuzzy import checks
 
-SHAPES: dict[str, int] = {
-    "triangle": 3,
-    "trapezoid": 4,
-    "left_shoulder": 2,
-    "right_shoulder": 2,
-}
+SHAPES = {"triangle": 3, "trapezoid": 4, "left_shoulder": 2, "right_shoulder": 2}
 """Shapes of membership functions and the number of points of each."""
 
 MOST_TERMS = 9
@@ -61,20 +48,25 @@ class Term:
     points: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        name_of(self.name, "The name of a term")
+        checks.name_of(self.name, "The name of a term")
         what = f"term '{self.name}'"
         if not isinstance(self.shape, str) or self.shape not in SHAPES:
             raise ValueError(
                 f"The shape of {what} must be one of {', '.join(SHAPES)}. "
-                f"Received: {abbreviated(self.shape)}"
+                f"Received: {checks.abbreviated(self.shape)}"
             )
-        points = _numbers(self.points, f"the points of {what}")
+        points = tuple(
+            checks.real_number(point, f"Each of the points of {what}")
+            for point in checks.sequence(
+                self.points, f"The points of {what}", "numbers"
+            )
+        )
         if len(points) != SHAPES[self.shape]:
             raise ValueError(
                 f"The points of {what} must be {SHAPES[self.shape]} numbers, for it "
-                f"is a {self.shape}. Received: {abbreviated(self.points)}"
+                f"is a {self.shape}. Received: {checks.abbreviated(self.points)}"
             )
-        if any(left > right for left, right in itertools.pairwise(points)):
+        if any(left > right for left, right in pairwise(points)):
             raise ValueError(
                 f"The points of {what} must be in ascending order. Sort them. "
                 f"Received: {points}"
@@ -143,17 +135,17 @@ class Variable:
     terms: tuple[Term, ...]
 
     def __post_init__(self) -> None:
-        name_of(self.name, "The name of a variable")
+        checks.name_of(self.name, "The name of a variable")
         what = f"variable '{self.name}'"
-        low = real_number(self.low, f"`low` of {what}")
-        high = real_number(self.high, f"`high` of {what}")
+        low = checks.real_number(self.low, f"`low` of {what}")
+        high = checks.real_number(self.high, f"`high` of {what}")
         if not low < high:
             raise ValueError(
                 f"`low` of {what} must be less than `high`. "
                 f"Received: low={low}, high={high}"
             )
-        terms = tuple_of(Term, self.terms, f"`terms` of {what}", MOST_TERMS)
-        refuse_twins((term.name for term in terms), f"The terms of {what}")
+        terms = checks.tuple_of(Term, self.terms, f"`terms` of {what}", MOST_TERMS)
+        checks.refuse_twins((term.name for term in terms), f"The terms of {what}")
         for term in terms:
             if term.points[0] < low or term.points[-1] > high:
                 raise ValueError(
@@ -161,9 +153,8 @@ class Variable:
                     f"range [{low}, {high}]. Move them or widen the range. "
                     f"Received: {term.points}"
                 )
-        object.__setattr__(self, "low", low)
-        object.__setattr__(self, "high", high)
-        object.__setattr__(self, "terms", terms)
+        for part, value in (("low", low), ("high", high), ("terms", terms)):
+            object.__setattr__(self, part, value)
 
     def corners(self, term: str) -> tuple[float, float, float, float]:
         """The corners `(a, b, c, d)` of one of its terms, see `Term.corners`.
@@ -174,13 +165,12 @@ class Variable:
         Raises:
             ValueError: If it has no such term.
         """
-        for candidate in self.terms:
-            if candidate.name == term:
-                return candidate.corners(self.low, self.high)
-        raise ValueError(
-            f"Variable '{self.name}' must have the term that is asked for; it has "
-            f"{', '.join(self.term_names)}. Received: {abbreviated(term)}"
-        )
+        if term not in self.term_names:
+            raise ValueError(
+                f"Variable '{self.name}' must have the term that is asked for; it has "
+                f"{', '.join(self.term_names)}. Received: {checks.abbreviated(term)}"
+            )
+        return self.terms[self.term_names.index(term)].corners(self.low, self.high)
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -197,16 +187,5 @@ class Variable:
         >>> Variable("progress", 0.0, 1.0, (late,)).breakpoints
         (0.0, 0.2, 0.8, 1.0)
         """
-        points = {self.low, self.high}
-        for term in self.terms:
-            points.update(term.corners(self.low, self.high))
-        return tuple(sorted(points))
-
-
-def _numbers(values: Any, what: str) -> tuple[float, ...]:
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise TypeError(
-            f"{what[0].upper()}{what[1:]} must be a sequence of numbers. "
-            f"Received: {abbreviated(values)} (of type {type(values).__name__})"
-        )
-    return tuple(real_number(value, f"Each of {what}") for value in values)
+        corners = [term.corners(self.low, self.high) for term in self.terms]
+        return tuple(sorted({self.low, self.high}.union(*corners)))

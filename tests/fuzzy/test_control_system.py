@@ -1,6 +1,7 @@
 """Rule bases as control systems of scikit-fuzzy, and users' systems as surfaces."""
 
 import gc
+import re
 
 import numpy as np
 import pytest
@@ -111,6 +112,34 @@ def test_wrong_names_are_refused():
     next(iter(system.consequents)).label = "speed"
     with pytest.raises(ValueError, match="speed"):
         control_surface(system)
+
+
+def with_universe(change):
+    return lambda v: setattr(v, "universe", change(v.universe))
+
+
+def with_memberships(change):
+    return lambda v: [setattr(term, "mf", change(term.mf)) for term in v.terms.values()]
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        (with_universe(lambda points: points[::-1]), "universe.*ascend"),
+        (with_universe(lambda points: points * np.nan), "universe.*ascend.*nan"),
+        (with_universe(lambda points: points[:1]), r"universe.*shape \(1,\)"),
+        (with_universe(lambda points: points * 30), "range.*high=30.0"),
+        (lambda variable: variable.terms.clear(), "must have terms"),
+        (with_memberships(lambda mf: mf * 2), r"'small'.*\[0, 1\]"),
+        (with_memberships(lambda mf: mf[1:]), r"'small'.*shape \(50,\)"),
+    ],
+)
+def test_a_broken_variable_is_refused_by_name(change, named):
+    system = system_of(THREE, STAGES)
+    change(next(part for part in system.consequents if part.label == "gain"))
+    with pytest.raises(ValueError, match="(?s)[Vv]ariable 'gain'") as refusal:
+        surface_from_control_system(system)
+    assert re.search(named, str(refusal.value), re.DOTALL)
 
 
 @pytest.mark.parametrize("make", [default_rule_base, paper_rule_base])

@@ -147,6 +147,12 @@ def test_terms_that_only_touch_leave_a_gap(parts):
         RuleBase(**(parts | {"inputs": (parts["inputs"][0], progress)}))
 
 
+def test_names_are_given_back_as_they_were_written(parts):
+    rule = Rule({"loss_trend": "Up"}, parts["rules"][0].consequent)
+    with pytest.raises(ValueError, match="of rule 1 .'if loss_trend=Up then"):
+        RuleBase(**(parts | {"rules": (rule, *parts["rules"])}))
+
+
 @pytest.mark.parametrize("removed", range(4))
 @pytest.mark.parametrize("how", ["left out", "of weight 0"])
 def test_a_cell_without_a_rule_is_named(parts, removed, how):
