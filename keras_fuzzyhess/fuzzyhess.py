@@ -8,7 +8,7 @@ from keras_fuzzyhess.algorithm import Algorithm
 from keras_fuzzyhess.arguments import check_between, check_integer
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 from keras_fuzzyhess.control.controller import Controller
-from keras_fuzzyhess.direction import named_direction
+from keras_fuzzyhess.direction import direction_config, named_direction
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     default_rule_base,
@@ -52,7 +52,8 @@ class FuzzyHess(SecondGradientOptimizer):
     clipped to 3 times its root mean square, which is kept below 1.5 times its average.
     For `a`, outliers among the first weights count for less: `measure/step_length.py`.
     Of a weight of at least `2**15` elements and two axes, `d` and `v` are kept by the
-    means of rows and columns, as in Adafactor (arXiv 1804.04235): `state/mean_squares.py`.
+    means of rows and columns, as in Adafactor (arXiv 1804.04235):
+    `state/mean_squares.py`.
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`; on the way the
     model has the weights themselves. Constraints hold for both. The next `fit` goes on
@@ -75,12 +76,11 @@ class FuzzyHess(SecondGradientOptimizer):
             (`keras.optimizers.schedules.LearningRateSchedule`) or a callable: factor of
             the step length, without unit. Defaults to `1.0`. The rules make up for most
             of a change of it.
-        beta_1: Float in [0, 1), momentum of the gradient, or `None` for that of the
-            direction, `0.9` (Adam's). Defaults to `None`, as the next two.
-        beta_2: Float in [0, 1), momentum of the squared gradient, or `None` for `0.9`.
-        curvature_power: Float in [0, 1], the share `p` of curvature in the direction,
-            or `None` for `0.5`: 0 is Adam's direction, for which no curvature is
-            probed, 1 pure curvature.
+        beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
+        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.9`.
+        curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
+            0 is Adam's direction, for which no curvature is probed, 1 pure curvature.
+            Defaults to `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a curvature
             probe and a loss probe are taken, after 400 steps half as often, and so on:
             `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients.
@@ -136,9 +136,9 @@ class FuzzyHess(SecondGradientOptimizer):
     def __init__(
         self,
         learning_rate=1.0,
-        beta_1=None,
-        beta_2=None,
-        curvature_power=None,
+        beta_1=0.9,
+        beta_2=0.9,
+        curvature_power=0.5,
         probe_interval=10,
         probe_radius=0.01,
         total_steps=None,
@@ -196,7 +196,7 @@ class FuzzyHess(SecondGradientOptimizer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""
         return super().get_config() | {
-            "direction": keras.saving.serialize_keras_object(self.direction),
+            **direction_config(self.direction),
             "probe_interval": self.probe_interval,
             "probe_radius": self.probe_radius,
             "total_steps": self.total_steps,

@@ -11,8 +11,8 @@ from keras_tuner.errors import FatalTypeError, FatalValueError
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.arguments import check_integer
-from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
+from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.tuner import trial_score
 from keras_fuzzyhess.tuner.search_space import (
     GROUPS,

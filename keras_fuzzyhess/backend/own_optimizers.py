@@ -20,8 +20,8 @@ def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile("sgd")
     >>> model.own = [keras.optimizers.Adam()]
-    >>> [optimizer.name for optimizer in optimizers_of(model)]
-    ['SGD', 'adam']
+    >>> [type(optimizer).__name__ for optimizer in optimizers_of(model)]
+    ['SGD', 'Adam']
     """
     values = [getattr(model, "optimizer", None), *vars(model).values()]
     found: list[keras.optimizers.Optimizer] = []

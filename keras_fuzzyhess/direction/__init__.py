@@ -2,7 +2,14 @@
 
 from keras_fuzzyhess.direction.diagonal import Diagonal
 from keras_fuzzyhess.direction.direction import Course, Direction
-from keras_fuzzyhess.direction.named import named_direction
+from keras_fuzzyhess.direction.named import direction_config, named_direction
 from keras_fuzzyhess.direction.newton import Newton
 
-__all__ = ["Course", "Diagonal", "Direction", "Newton", "named_direction"]
+__all__ = [
+    "Course",
+    "Diagonal",
+    "Direction",
+    "Newton",
+    "direction_config",
+    "named_direction",
+]

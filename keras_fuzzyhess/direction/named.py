@@ -14,28 +14,33 @@ NAMES: dict[str, dict[str, float]] = {
 }
 """What a name says of the constants of `Diagonal`."""
 
+FLAT = ("beta_1", "beta_2", "curvature_power")
+"""Constants that are arguments of the optimizer as well."""
+
 
 def named_direction(
-    direction: str | Direction | Mapping[str, Any], **constants: float | None
+    direction: str | Direction | Mapping[str, Any], **constants: Any
 ) -> Direction:
     """A direction of its own for an optimizer.
 
     Args:
         direction: "diagonal", "adam" (the same without curvature), a `Direction`, of
-            whose constants a copy is made, or what `keras.saving` made of one.
-        **constants: Constants of a direction that is named; None for its default.
+            whose constants a copy is made, or what `direction_config` made of one.
+        **constants: Those of `FLAT`. A direction that is not named has its own.
 
     Raises:
-        ValueError: if the name is not known, or if constants are given beside a
-            direction that has its own.
+        ValueError: if the name is not known, if a constant is out of its range, or if
+            constants other than their defaults are given beside a direction that has
+            its own.
         TypeError: if it is none of these.
 
     Example:
 
-    >>> named_direction("adam", beta_1=0.8, beta_2=None).get_config()["beta_1"]
-    0.8
+    >>> constants = {"beta_1": 0.8, "beta_2": 0.9, "curvature_power": 0.5}
+    >>> named_direction("adam", **constants).get_config()["curvature_power"]
+    0.0
     """
-    given = {name: value for name, value in constants.items() if value is not None}
+    given = {n: v for n, v in constants.items() if v != getattr(Diagonal, n)}
     if isinstance(direction, str):
         if direction not in NAMES:
             raise ValueError(
@@ -50,18 +55,40 @@ def named_direction(
                     f"{direction!r}. Received: {name}={given[name]!r}. Take "
                     "direction='diagonal' with it."
                 )
-        return Diagonal(**given | said)
-    if given:
-        raise ValueError(
-            "Constants of the direction must be given to it, where it is not named. "
-            f"Received: {', '.join(given)} beside direction={direction!r}. Write "
-            "`direction=Diagonal(...)` with them."
-        )
+        return Diagonal(**constants | said)
     if isinstance(direction, Mapping):
-        direction = keras.saving.deserialize_keras_object(dict(direction))
+        own = {"config": {**direction.get("config", {}), **given}}
+        return keras.saving.deserialize_keras_object({**direction, **own})
     if not isinstance(direction, Direction):
         raise TypeError(
             "`direction` must be a name or a `keras_fuzzyhess.direction.Direction`. "
             f"Received: direction={direction!r} of type {type(direction).__name__}"
         )
+    if given:
+        raise ValueError(
+            "Constants of the direction must be given to it, where it is not named. "
+            f"Received: {', '.join(given)} beside direction={direction!r}. Write "
+            f"`direction={type(direction).__name__}(...)` with them."
+        )
     return direction.from_config(direction.get_config())
+
+
+def direction_config(direction: Direction) -> dict[str, Any]:
+    """What a configuration of an optimizer says of its direction.
+
+    Returns:
+        Dict of "direction", and of those of `FLAT` that it has, which are no part of
+        that.
+
+    Example:
+
+    >>> config = direction_config(Diagonal(beta_1=0.8))
+    >>> config["beta_1"], config["direction"]["config"]["damping"]
+    (0.8, 0.1)
+    """
+    serialized = keras.saving.serialize_keras_object(direction)
+    own = dict(serialized["config"])
+    flat = {}
+    if isinstance(direction, Diagonal):
+        flat = {name: own.pop(name) for name in FLAT}
+    return {"direction": serialized | {"config": own}} | flat

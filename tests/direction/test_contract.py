@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.direction import Course, Diagonal, Direction, Newton
-from keras_fuzzyhess.direction.named import NAMES
+from keras_fuzzyhess.direction.named import FLAT, NAMES
 from keras_fuzzyhess.parts import move_unbiased
 from keras_fuzzyhess.state.packing import PackedState
 from tests import networks
@@ -169,6 +169,10 @@ def test_a_mistaken_direction_is_refused_with_the_remedy(arguments, error, told)
 
 
 def test_the_config_holds_every_constant():
-    config = FuzzyHess(beta_1=0.8).get_config()["direction"]["config"]
-    assert config == Diagonal(beta_1=0.8).get_config()
+    config = FuzzyHess(beta_1=0.8).get_config()
+    flat = {name: config[name] for name in FLAT}
+    assert config["direction"]["config"] | flat == Diagonal(beta_1=0.8).get_config()
+    own = Diagonal(beta_1=0.8, clip_factor=5.0)
+    again = FuzzyHess.from_config(FuzzyHess(direction=own).get_config())
+    assert again.direction.get_config() == own.get_config()
     assert FuzzyHess.from_config({}).direction.get_config() == Diagonal().get_config()

@@ -1,0 +1,1 @@
+"""Plumbing between Keras, TensorFlow and the algorithm."""

@@ -1,0 +1,1 @@
+"""How far steps go, and how long curvature is remembered: what the rules say."""
