@@ -5,8 +5,8 @@ moves a run by some per cent, and a loss that is nearly zero by its whole size.
 
 The quickstart's convolutional network on MNIST (without dropout) and the benchmark's
 transformer, each trained by `fit` from the same initial weights and on the same
-minibatches, and evaluated in float32. Compiled by XLA, for TensorFlow's own convolutions
-of float16 are very slow on a CPU.
+minibatches, and evaluated in float32. Compiled by XLA, for TensorFlow's own
+convolutions of float16 are very slow on a CPU.
 
     python -m benchmarks.mixed_precision [--seeds 3]
 """

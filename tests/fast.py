@@ -1,31 +1,39 @@
 """What `make test` runs: all but what is marked slow, which `make test-slow` runs.
 
-Marked slow is what takes more than a few seconds where something quicker tells the same,
-and of every large table all but one cell of each row.
+Slow is what takes more than a few seconds where something quicker tells much the same,
+and in tables of arguments all cells but those that have each value once.
 """
 
+import itertools
 from collections.abc import Iterable
 
 import pytest
 
 
-def one_of_each_row(rows: Iterable[str], columns: Iterable[str]) -> list:
-    """All cells of a table as parameters `(row, column)`, column by column.
+def cells(**values: Iterable) -> list:
+    """All combinations of the arguments' values, as parameters, most of them slow.
 
-    One cell of each row is fast, and the others are slow. It stands one column further
-    than in the row before, so that every column has fast cells too.
+    As many as the longest argument has values are fast: the first values of all
+    together, the second ones, and so on, with the shorter arguments from the beginning
+    again. So a table has a fast cell in each row, and in each column too.
     """
-    rows, columns = list(rows), list(columns)
+    columns = [list(each) for each in values.values()]
+    fast = {
+        tuple(k % len(column) for column in columns)
+        for k in range(max(map(len, columns)))
+    }
     return [
         pytest.param(
-            row,
-            column,
-            id=f"{column}-{row}",
-            marks=[] if i % len(columns) == j else [pytest.mark.slow],
+            *(column[i] for column, i in zip(columns, places, strict=True)),
+            marks=[] if places in fast else [pytest.mark.slow],
         )
-        for j, column in enumerate(columns)
-        for i, row in enumerate(rows)
+        for places in itertools.product(*(range(len(column)) for column in columns))
     ]
+
+
+def each_value_fast(**values: Iterable) -> pytest.MarkDecorator:
+    """Parametrizes a test with `cells`."""
+    return pytest.mark.parametrize(tuple(values), cells(**values))
 
 
 def is_fast(cell) -> bool:

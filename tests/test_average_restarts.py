@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW, averaging_rate
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -41,8 +42,7 @@ SETTERS = {
 }
 
 
-@pytest.mark.parametrize("how", SETTERS)
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@each_value_fast(steps=[1, 2, 5], how=SETTERS)
 def test_weights_set_between_two_fits_are_where_the_second_starts(how, steps):
     """By more than all steps of the second together, whatever the first one left."""
     model = trained()
@@ -159,8 +159,7 @@ def test_probes_where_the_average_is_equal_to_the_weights_do_not_count():
     assert loss_statistics(model.optimizer)[0] > before[0]
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-@pytest.mark.parametrize("epochs", [0, 10])
+@each_value_fast(epochs=[0, 10], steps=[1, 2])
 def test_gain_is_held_where_nothing_can_be_measured(steps, epochs):
     """Also if it was, in a longer training before."""
     model = trained(epochs)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import assert_same, compiled
 
 MOMENTUM = 0.5
@@ -41,8 +42,7 @@ def fit(model, epochs=2, **kwargs):
     return model.fit(*data, epochs=epochs, **kwargs)
 
 
-@pytest.mark.parametrize("use_ema", [True, False])
-@pytest.mark.parametrize("accumulated", [None, 3])
+@each_value_fast(accumulated=[None, 3], use_ema=[True, False])
 def test_average_is_the_formula(use_ema, accumulated):
     """Its rate falls until it reaches `1 - momentum`; minibatches do not count."""
     optimizer = FuzzyHess(

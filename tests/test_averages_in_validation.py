@@ -6,6 +6,7 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
 from tests import networks
+from tests.fast import each_value_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=0),
@@ -24,9 +25,11 @@ def trained(optimizer, *callbacks):
     return model, history.history["val_loss"][-1], model.evaluate(x, y, verbose=0)
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_validation_sees_the_averages_and_the_training_goes_on_to_the_bit(make, times):
+@each_value_fast(optimizer=OPTIMIZERS, times=[1, 2])
+def test_validation_sees_the_averages_and_the_training_goes_on_to_the_bit(
+    optimizer, times
+):
+    make = OPTIMIZERS[optimizer]
     callbacks = [AveragesInValidation() for _ in range(times)]
     model, validated, evaluated = trained(make(), *callbacks)
     reference, of_weights, _ = trained(make())

@@ -6,6 +6,7 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -64,22 +65,19 @@ def train(constraint, epochs, **kwargs):
     return model
 
 
-@pytest.mark.parametrize("name", CONSTRAINTS)
-@pytest.mark.parametrize("epochs", [1, 6])
-@pytest.mark.parametrize("use_ema", [True, False])
+@each_value_fast(use_ema=[True, False], epochs=[6, 1], name=CONSTRAINTS)
 def test_fit_leaves_what_the_constraint_allows(name, epochs, use_ema):
     constraint, holds = CONSTRAINTS[name]
     assert holds(train(constraint, epochs, use_ema=use_ema).get_weights()[0])
 
 
-@pytest.mark.parametrize("name", CONSTRAINTS)
-@pytest.mark.parametrize(
-    "settings",
-    [
+@each_value_fast(
+    settings=[
         {"ema_overwrite_frequency": 3},
         {"gradient_accumulation_steps": 2},
         {"weight_decay": 0.1},
     ],
+    name=CONSTRAINTS,
 )
 def test_with_other_features_of_keras(name, settings):
     constraint, holds = CONSTRAINTS[name]

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, FuzzyHessMonitor
+from tests.fast import each_value_fast
 from tests.replicas import mirrored_strategy
 from tests.small_training import assert_same, probes_in
 
@@ -51,11 +52,11 @@ def test_steps_that_overflow_are_skipped_once(name):
     assert optimizer.diagnostics["probes"] == probes_in(12 - halvings, optimizer)
 
 
-@pytest.mark.parametrize("first", [[layers.Input((6,))], []], ids=["built", "unbuilt"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_xla_compiles_the_first_step(name, first):
+@each_value_fast(name=OPTIMIZERS, built=[True, False])
+def test_xla_compiles_the_first_step(name, built):
     """Weights of more than a few elements are no constants of the traced function."""
     keras.utils.set_random_seed(0)
+    first = [layers.Input((6,))] if built else []
     model = keras.Sequential([*first, layers.Dense(64, "tanh"), layers.Dense(1)])
     model.compile(OPTIMIZERS[name](), "mse", jit_compile=True)
     fit(model)

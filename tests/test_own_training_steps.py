@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_fuzzyhess import FuzzyHess
+from tests.fast import each_value_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2),
@@ -190,8 +191,7 @@ def same(found, expected):
         assert np.isfinite(one).all()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("kind", [OwnFit, OwnLoss, WeightedLoss])
+@each_value_fast(kind=[OwnFit, OwnLoss, WeightedLoss], optimizer=OPTIMIZERS)
 def test_own_train_step(kind, optimizer):
     make = OPTIMIZERS[optimizer]
     found = fitted(kind, make(), tell=False)
@@ -199,8 +199,7 @@ def test_own_train_step(kind, optimizer):
     same(found, fitted(kind, make(), tell=True))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("train", [autoencoder, wasserstein])
+@each_value_fast(train=[autoencoder, wasserstein], optimizer=OPTIMIZERS)
 def test_several_losses(train, optimizer):
     make = OPTIMIZERS[optimizer]
     found = train(make, tell=False)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_fuzzyhess.closure import ClosureGradients
 from keras_fuzzyhess.replay import GradientReplay
 from tests import networks
+from tests.fast import each_value_fast
 from tests.recorder import Recorder
 
 FLOAT32_TOLERANCE = 1e-4
@@ -49,8 +50,7 @@ def closure_form(model, x, y, shifts, jit_compile=False):
     return tf.function(lambda: closure(shifts), jit_compile=jit_compile)()
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
-@pytest.mark.parametrize("name", networks.ALL)
+@each_value_fast(name=networks.ALL, jit_compile=[False, True])
 def test_equals_closure_form(name, jit_compile):
     model = networks.ALL[name]()
     x, y = networks.data(model)

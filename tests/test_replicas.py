@@ -15,6 +15,7 @@ from tensorflow.python.tpu.tpu_system_metadata import TPUSystemMetadata
 from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.replicas import all_reduce_sum, cond_in_every_replica
 from tests import networks, worker
+from tests.fast import each_value_fast
 from tests.processes import free_ports
 
 
@@ -142,8 +143,7 @@ def tpu_strategy():
     return strategy
 
 
-@pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("optimizer", [FuzzyHess, SALO])
+@each_value_fast(optimizer=[FuzzyHess, SALO], packed=[True, False])
 def test_a_step_is_traced_for_tpus(optimizer, packed, tpu_strategy):
     """All of it in operations that XLA can compile; whether it runs is not known."""
     tpu_strategy._enable_packed_variable_in_eager_mode = packed

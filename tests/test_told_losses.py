@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_fuzzyhess import FuzzyHess
+from tests.fast import each_value_fast
 from tests.small_training import assert_same
 
 RNG = np.random.default_rng(0)
@@ -63,11 +64,10 @@ def trained(losses_of, make=lambda: FuzzyHess(seed=0), steps=30):
     return model, optimizer
 
 
-@pytest.mark.parametrize(
-    "losses_of",
-    [told_one_by_one, told_the_other_way_round, told_twice, not_told_at_all],
+@each_value_fast(
+    make=[lambda: FuzzyHess(seed=0), FuzzyHess.salo],
+    losses_of=[told_one_by_one, told_the_other_way_round, told_twice, not_told_at_all],
 )
-@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
 def test_several_losses_count_as_their_sum(losses_of, make):
     model, optimizer = trained(losses_of, make)
     expected, of_the_sum = trained(told_as_sum, make)
@@ -200,8 +200,9 @@ def test_a_linear_loss_that_is_told_is_trained():
     assert train(told=True) < 0
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
-@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+@each_value_fast(
+    make=[lambda: FuzzyHess(seed=0), FuzzyHess.salo], dtype=["float16", "float64"]
+)
 def test_gradients_of_another_dtype_are_cast(make, dtype):
     """As Keras's optimizers do."""
     keras.utils.set_random_seed(0)

@@ -11,6 +11,7 @@ from keras import layers
 
 from keras_fuzzyhess import FuzzyHess
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -43,19 +44,17 @@ def built(make):
     return model
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize(
-    "settings",
-    [
+@each_value_fast(
+    settings=[
         {},
         {"use_ema": False},
         {"gradient_accumulation_steps": 2},
         {"ema_overwrite_frequency": 3},
     ],
-    ids=str,
+    model=MODELS,
 )
-def test_fit_is_the_same_with_weights_made_before(make, settings):
-    ends = []
+def test_fit_is_the_same_with_weights_made_before(settings, model):
+    ends, make = [], MODELS[model]
     for build in (make, lambda: built(make)):
         keras.utils.set_random_seed(0)
         model = compiled(FuzzyHess(seed=0, probe_interval=4, **settings), build())
