@@ -36,6 +36,14 @@ def each_value_fast(**values: Iterable) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(tuple(values), cells(**values))
 
 
+def first_fast(**values: Iterable) -> pytest.MarkDecorator:
+    """Parametrizes a test with the values of one argument, all but the first slow."""
+    ((name, first),) = values.items()
+    first, *others = first
+    slow = [pytest.param(value, marks=pytest.mark.slow) for value in others]
+    return pytest.mark.parametrize(name, [first, *slow])
+
+
 def is_fast(cell) -> bool:
     """Whether a parameter is not marked slow."""
     return pytest.mark.slow not in cell.marks

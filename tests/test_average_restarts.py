@@ -61,6 +61,7 @@ def test_weights_loaded_between_two_fits_stay(tmp_path):
     assert distance(model.get_weights(), other.get_weights()) < 0.1
 
 
+@pytest.mark.slow
 def test_federated_averaging_of_two_models():
     """Each takes one step from what the server gave it."""
     models = [trained(), trained()]
@@ -116,6 +117,7 @@ def test_average_is_the_mean_of_all_weights_since():
         np.testing.assert_allclose(averages[0], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rate_is_that_of_a_training_without_restart_as_long_as_there_is_none():
     steps = tf.range(3000)
     rates = tf.map_fn(
@@ -182,6 +184,7 @@ def test_gain_moves_again_in_a_longer_training():
     assert model.optimizer.diagnostics["gain"] != gain
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_the_same_to_the_bit(tmp_path):
     """Saved in the midst of a second `fit`."""
     model = trained()
@@ -199,6 +202,7 @@ def test_a_resumed_training_is_the_same_to_the_bit(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_two_replicas_start_anew(two_replicas):
     with two_replicas.scope():
         model = compiled(FuzzyHess(seed=0))

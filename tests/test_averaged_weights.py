@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW
 from tests import networks
-from tests.fast import each_value_fast
+from tests.fast import each_value_fast, first_fast
 from tests.small_training import assert_same, compiled
 
 MOMENTUM = 0.5
@@ -126,7 +126,7 @@ def test_nothing_takes_the_place_of_the_weights_before_the_first_step():
     assert_same(model.get_weights(), start)
 
 
-@pytest.mark.parametrize("frequency", [None, 1])
+@first_fast(frequency=[None, 1])
 def test_a_single_step_is_not_undone_by_the_average(frequency):
     model = compiled(FuzzyHess(seed=0, ema_overwrite_frequency=frequency))
     start, x = flat(model.get_weights()), networks.data(model)
@@ -159,7 +159,7 @@ def test_layers_frozen_after_the_first_fit_keep_their_weights():
     assert (trained.get_weights()[0] != before[1][0]).any()
 
 
-@pytest.mark.parametrize("swap_on_epoch", [True, False])
+@first_fast(swap_on_epoch=[True, False])
 def test_swap_ema_weights_shows_the_averages_on_the_way(swap_on_epoch):
     """Validation sees the averages; training goes on with the weights."""
     validated = []

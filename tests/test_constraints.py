@@ -2,11 +2,10 @@
 
 import keras
 import numpy as np
-import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from tests import networks
-from tests.fast import each_value_fast
+from tests.fast import each_value_fast, first_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -84,7 +83,7 @@ def test_with_other_features_of_keras(name, settings):
     assert holds(train(constraint, 4, **settings).get_weights()[0])
 
 
-@pytest.mark.parametrize("name", CONSTRAINTS)
+@first_fast(name=CONSTRAINTS)
 def test_on_two_replicas(name, two_replicas):
     constraint, holds = CONSTRAINTS[name]
     with two_replicas.scope():
@@ -92,7 +91,7 @@ def test_on_two_replicas(name, two_replicas):
     assert holds(model.get_weights()[0])
 
 
-@pytest.mark.parametrize("name", CONSTRAINTS)
+@first_fast(name=CONSTRAINTS)
 def test_validation_sees_what_the_constraint_allows(name):
     constraint, holds = CONSTRAINTS[name]
     seen = []

@@ -61,6 +61,7 @@ def test_it_learns_and_measures(power):
     assert model.optimizer.diagnostics["dropped_probes"] == 0
 
 
+@pytest.mark.slow
 @POWERS
 def test_two_replicas_and_xla_take_the_steps_of_one_without(power, two_replicas):
     plain = trained(compiled(power)).get_weights()
@@ -73,6 +74,7 @@ def test_two_replicas_and_xla_take_the_steps_of_one_without(power, two_replicas)
         assert error < 1e-3
 
 
+@pytest.mark.slow
 def test_a_saved_training_goes_on_to_the_bit(tmp_path):
     model = trained(compiled())
     model.save(tmp_path / "model.keras")
