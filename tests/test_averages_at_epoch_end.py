@@ -6,7 +6,7 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
 from tests import networks
-from tests.fast import each_value_fast
+from tests.fast import each_value_fast, first_fast
 from tests.small_training import assert_same, compiled
 
 OPTIMIZERS = {
@@ -141,7 +141,7 @@ def test_after_an_interrupt_the_training_goes_on_from_the_weights(
     assert_same(model.get_weights(), spy.seen["epoch"][-1])
 
 
-@pytest.mark.parametrize("layer", [0, 1])
+@first_fast(layer=[0, 1])
 def test_weights_set_after_an_interrupt_are_where_the_next_training_starts(layer):
     """Those of the other layer are what the interrupted one had."""
 

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, FuzzyHessMonitor
-from tests.fast import each_value_fast
+from tests.fast import each_value_fast, first_fast
 from tests.replicas import mirrored_strategy
 from tests.small_training import assert_same, probes_in
 
@@ -63,7 +63,7 @@ def test_xla_compiles_the_first_step(name, built):
     assert model.optimizer.inner_optimizer.diagnostics["probes"] > 0
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@first_fast(name=OPTIMIZERS)
 def test_a_saved_training_goes_on_to_the_bit(name, tmp_path):
     model = compiled(OPTIMIZERS[name](), steps_per_execution=2)
     fit(model)
@@ -89,7 +89,7 @@ def test_callbacks_see_the_optimizer_inside():
     assert monitor.history["step"] == [6, 12]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@first_fast(name=OPTIMIZERS)
 def test_two_replicas(name):
     with mirrored_strategy().scope():
         model = compiled(OPTIMIZERS[name](), jit_compile=False)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
+from tests.fast import first_fast
 from tests.replicas import mirrored_strategy
 from tests.small_training import assert_same
 
@@ -93,7 +94,7 @@ def test_one_warning_an_optimizer_names_both_ways_out():
     fit(model)  # a warning would be an error
 
 
-@pytest.mark.parametrize("where", [list, dict, vars])
+@first_fast(where=[list, dict, vars])
 def test_the_callback_ends_with_the_averages_of_all(where):
     model = pair(where=where)
     weights, history = fit(
@@ -140,6 +141,7 @@ def test_no_compiled_optimizer_at_all():
     )
 
 
+@pytest.mark.slow
 def test_two_replicas():
     with mirrored_strategy().scope():
         model = pair()

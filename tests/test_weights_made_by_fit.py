@@ -90,6 +90,7 @@ def test_train_on_batch_of_several_steps_at_once():
     assert history[-1] < history[0]
 
 
+@pytest.mark.slow
 def test_two_replicas_with_weights_made_by_fit(two_replicas):
     with two_replicas.scope():
         model = compiled(FuzzyHess(seed=0), sequential())
