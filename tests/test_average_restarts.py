@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW, averaging_rate
 from tests import networks
-from tests.fast import each_value_fast
+from tests.fast import each_value_fast, first_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -52,6 +52,7 @@ def test_weights_set_between_two_fits_are_where_the_second_starts(how, steps):
     assert 0 < distance(model.get_weights(), start) < 0.1 * steps
 
 
+@pytest.mark.slow
 def test_weights_loaded_between_two_fits_stay(tmp_path):
     model, other = trained(), networks.dense()
     other.save_weights(tmp_path / "other.weights.h5")
@@ -85,7 +86,7 @@ def test_weights_set_after_a_first_fit_of_one_step():
     assert 0 < distance(model.get_weights(), new) < 0.1
 
 
-@pytest.mark.parametrize("end", ["no epoch", "skipped", "twice"])
+@first_fast(end=["no epoch", "skipped", "twice"])
 def test_a_training_without_a_step_leaves_the_weights_that_were_set(end):
     model = trained()
     new = shifted(model.get_weights())
@@ -100,6 +101,7 @@ def test_a_training_without_a_step_leaves_the_weights_that_were_set(end):
     assert_same(model.get_weights(), new)
 
 
+@pytest.mark.slow
 def test_average_is_the_mean_of_all_weights_since():
     """Until the window of a training as long as both is full."""
     model = trained(epochs=25)  # 100 steps, a window of 6
@@ -145,6 +147,7 @@ def loss_statistics(optimizer):
     return [float(value) for value in optimizer._read_averaged_loss()]
 
 
+@pytest.mark.slow
 def test_probes_where_the_average_is_equal_to_the_weights_do_not_count():
     model = trained(probe_interval=2)
     x, y = minibatch(model)

@@ -91,6 +91,7 @@ def test_fit_ends_with_the_averages():
     assert np.abs(flat(model.get_weights()) - raw[-1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_fit_without_use_ema_takes_the_same_steps_and_ends_with_the_last():
     paths, ends = [], []
     for use_ema in (True, False):

@@ -55,6 +55,7 @@ def test_the_weights_are_back_after_an_error():
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.slow
 def test_without_averages_the_weights_are_validated():
     _, validated, evaluated = trained(FuzzyHess(seed=0, use_ema=False))
     with_callback = trained(FuzzyHess(seed=0, use_ema=False), AveragesInValidation())

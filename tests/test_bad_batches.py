@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_fuzzyhess.probe_schedule import probe_schedule
 from tests import networks
-from tests.fast import each_value_fast, first_fast
+from tests.fast import each_value_fast
 from tests.small_training import OPTIMIZERS, either, fit
 
 GOOD = 12
@@ -170,7 +170,8 @@ def test_in_eager_code_batchnorm_and_dropout_forget_bad_batches_too(name):
     assert optimizer.diagnostics["skipped_steps"] == 3
 
 
-@first_fast(name=OPTIMIZERS)
+@pytest.mark.slow
+@either
 def test_both_replicas_skip_what_is_bad_in_one(name, two_replicas):
     with two_replicas.scope():
         model = networks.dense()

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from tests import networks
@@ -70,20 +71,23 @@ def test_fit_leaves_what_the_constraint_allows(name, epochs, use_ema):
     assert holds(train(constraint, epochs, use_ema=use_ema).get_weights()[0])
 
 
-@each_value_fast(
-    settings=[
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONSTRAINTS)
+@pytest.mark.parametrize(
+    "settings",
+    [
         {"ema_overwrite_frequency": 3},
         {"gradient_accumulation_steps": 2},
         {"weight_decay": 0.1},
     ],
-    name=CONSTRAINTS,
 )
 def test_with_other_features_of_keras(name, settings):
     constraint, holds = CONSTRAINTS[name]
     assert holds(train(constraint, 4, **settings).get_weights()[0])
 
 
-@first_fast(name=CONSTRAINTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONSTRAINTS)
 def test_on_two_replicas(name, two_replicas):
     constraint, holds = CONSTRAINTS[name]
     with two_replicas.scope():

@@ -8,7 +8,7 @@ import pytest
 from tests.contract.modes import MODES
 from tests.contract.table import SITUATIONS
 from tests.contract.test_cells import CELLS
-from tests.fast import cells, is_fast
+from tests.fast import cells, first_fast, is_fast
 
 TABLES = [
     {"a": "xyz", "b": [1, 2]},
@@ -25,6 +25,13 @@ def test_all_cells_are_there_and_each_value_is_fast(table):
     assert len(fast) == max(map(len, table.values()))
     for values, chosen in zip(table.values(), zip(*fast, strict=True), strict=True):
         assert set(chosen) == set(values)
+
+
+def test_the_first_value_alone_is_fast():
+    name, (first, *others) = first_fast(a="xyz").args
+    assert (name, first) == ("a", "x")
+    assert [other.values for other in others] == [("y",), ("z",)]
+    assert not any(map(is_fast, others))
 
 
 def test_every_row_of_the_contract_has_one_fast_cell_and_every_mode_some():

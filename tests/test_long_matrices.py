@@ -13,12 +13,13 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.mean_squares import Factors
 from tests import networks
+from tests.fast import first_fast
 from tests.small_training import assert_same, fit
 
 STEPS = 24
 """Probes of every kind among them."""
 
-POWERS = pytest.mark.parametrize("power", [0.5, 1.0])
+POWERS = first_fast(power=[0.5, 1.0])
 
 
 def compiled(power=0.5, jit_compile=False, scope=None):

@@ -6,7 +6,6 @@ import pytest
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, FuzzyHessMonitor
-from tests.fast import each_value_fast, first_fast
 from tests.replicas import mirrored_strategy
 from tests.small_training import assert_same, probes_in
 
@@ -52,7 +51,9 @@ def test_steps_that_overflow_are_skipped_once(name):
     assert optimizer.diagnostics["probes"] == probes_in(12 - halvings, optimizer)
 
 
-@each_value_fast(name=OPTIMIZERS, built=[True, False])
+@pytest.mark.slow
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_xla_compiles_the_first_step(name, built):
     """Weights of more than a few elements are no constants of the traced function."""
     keras.utils.set_random_seed(0)
@@ -63,7 +64,8 @@ def test_xla_compiles_the_first_step(name, built):
     assert model.optimizer.inner_optimizer.diagnostics["probes"] > 0
 
 
-@first_fast(name=OPTIMIZERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_saved_training_goes_on_to_the_bit(name, tmp_path):
     model = compiled(OPTIMIZERS[name](), steps_per_execution=2)
     fit(model)
@@ -89,7 +91,8 @@ def test_callbacks_see_the_optimizer_inside():
     assert monitor.history["step"] == [6, 12]
 
 
-@first_fast(name=OPTIMIZERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_two_replicas(name):
     with mirrored_strategy().scope():
         model = compiled(OPTIMIZERS[name](), jit_compile=False)

@@ -110,6 +110,7 @@ def test_the_callback_ends_with_the_averages_of_all(where):
     np.testing.assert_allclose(history["val_error"][-1], loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_callback_leaves_the_training_as_it_is():
     with pytest.warns(UserWarning, match="AveragesInValidation"):
         alone, _ = fit(pair())
@@ -117,12 +118,14 @@ def test_the_callback_leaves_the_training_as_it_is():
     assert_same(alone, beside)
 
 
+@pytest.mark.slow
 def test_without_averages_there_is_no_warning():
     model = pair(use_ema=False)
     weights, _ = fit(model)
     assert_same(weights, model.get_weights())
 
 
+@pytest.mark.slow
 def test_loss_scaling_around_them():
     keras.config.set_dtype_policy("mixed_float16")
     model = pair(wrap=keras.optimizers.LossScaleOptimizer)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_fuzzyhess import FuzzyHess
-from tests.fast import each_value_fast
+from tests.fast import each_value_fast, first_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2),
@@ -199,7 +199,9 @@ def test_own_train_step(kind, optimizer):
     same(found, fitted(kind, make(), tell=True))
 
 
-@each_value_fast(train=[autoencoder, wasserstein], optimizer=OPTIMIZERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("train", [autoencoder, wasserstein])
 def test_several_losses(train, optimizer):
     make = OPTIMIZERS[optimizer]
     found = train(make, tell=False)
@@ -207,7 +209,7 @@ def test_several_losses(train, optimizer):
     same(found, train(make, tell=True))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@first_fast(optimizer=OPTIMIZERS)
 def test_own_loop_with_a_step_in_a_function(optimizer):
     """Regularization added, metrics updated in the step, a last minibatch of 12."""
 
