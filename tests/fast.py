@@ -37,7 +37,10 @@ def each_value_fast(**values: Iterable) -> pytest.MarkDecorator:
 
 
 def first_fast(**values: Iterable) -> pytest.MarkDecorator:
-    """Parametrizes a test with the values of one argument, all but the first slow."""
+    """Parametrizes a test with the values of one argument, all but the first slow.
+
+    Where it stands more than once, the first values of all are the one fast cell.
+    """
     ((name, first),) = values.items()
     first, *others = first
     slow = [pytest.param(value, marks=pytest.mark.slow) for value in others]

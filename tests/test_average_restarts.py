@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.averaged_weights import WINDOW, averaging_rate
 from tests import networks
-from tests.fast import each_value_fast, first_fast
+from tests.fast import first_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -42,7 +42,8 @@ SETTERS = {
 }
 
 
-@each_value_fast(steps=[1, 2, 5], how=SETTERS)
+@first_fast(steps=[1, 2, 5])
+@first_fast(how=SETTERS)
 def test_weights_set_between_two_fits_are_where_the_second_starts(how, steps):
     """By more than all steps of the second together, whatever the first one left."""
     model = trained()
@@ -164,7 +165,9 @@ def test_probes_where_the_average_is_equal_to_the_weights_do_not_count():
     assert loss_statistics(model.optimizer)[0] > before[0]
 
 
-@each_value_fast(epochs=[0, 10], steps=[1, 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("epochs", [0, 10])
 def test_gain_is_held_where_nothing_can_be_measured(steps, epochs):
     """Also if it was, in a longer training before."""
     model = trained(epochs)
@@ -217,7 +220,7 @@ def test_two_replicas_start_anew(two_replicas):
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
-@pytest.mark.parametrize("run_eagerly", [False, True])
+@first_fast(run_eagerly=[False, True])
 def test_a_weight_without_gradients_stays_where_a_callback_sets_it(run_eagerly):
     """A counter, say, that is a weight like the others."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
 from tests import networks
-from tests.fast import each_value_fast, first_fast
+from tests.fast import first_fast
 from tests.small_training import assert_same, compiled
 
 OPTIMIZERS = {
@@ -69,7 +69,8 @@ def assert_differ(a, b):
     assert any((one != other).any() for one, other in zip(a, b, strict=True))
 
 
-@each_value_fast(validation_freq=[1, 2], optimizer=OPTIMIZERS)
+@first_fast(validation_freq=[1, 2])
+@first_fast(optimizer=OPTIMIZERS)
 def test_callbacks_behind_see_averages_and_those_before_see_weights(
     validation_freq, optimizer
 ):
@@ -112,11 +113,9 @@ def test_what_was_validated_is_restored_and_saved(optimizer, tmp_path):
     assert_same(model.get_weights(), restored)
 
 
-@each_value_fast(
-    reused=[True, False],
-    event=["validation", "end of an epoch"],
-    optimizer=OPTIMIZERS,
-)
+@first_fast(reused=[True, False])
+@first_fast(event=["validation", "end of an epoch"])
+@first_fast(optimizer=OPTIMIZERS)
 def test_after_an_interrupt_the_training_goes_on_from_the_weights(
     reused, event, optimizer
 ):

@@ -6,7 +6,7 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
 from tests import networks
-from tests.fast import each_value_fast
+from tests.fast import first_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=0),
@@ -25,7 +25,8 @@ def trained(optimizer, *callbacks):
     return model, history.history["val_loss"][-1], model.evaluate(x, y, verbose=0)
 
 
-@each_value_fast(optimizer=OPTIMIZERS, times=[1, 2])
+@first_fast(optimizer=OPTIMIZERS)
+@first_fast(times=[1, 2])
 def test_validation_sees_the_averages_and_the_training_goes_on_to_the_bit(
     optimizer, times
 ):

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, FuzzyHessMonitor
+from tests.fast import first_fast
 from tests.replicas import mirrored_strategy
 from tests.small_training import assert_same, probes_in
 
@@ -37,7 +38,7 @@ def fit(model, epochs=2, **kwargs):
     model.fit(X, Y, batch_size=16, epochs=epochs, shuffle=False, verbose=0, **kwargs)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@first_fast(name=OPTIMIZERS)
 def test_steps_that_overflow_are_skipped_once(name):
     """The scale is halved until none does; the optimizer has not seen any of them."""
     model = compiled(OPTIMIZERS[name](), scale=2.0**24)

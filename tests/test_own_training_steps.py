@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_fuzzyhess import FuzzyHess
-from tests.fast import each_value_fast, first_fast
+from tests.fast import first_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2),
@@ -191,7 +191,8 @@ def same(found, expected):
         assert np.isfinite(one).all()
 
 
-@each_value_fast(kind=[OwnFit, OwnLoss, WeightedLoss], optimizer=OPTIMIZERS)
+@first_fast(kind=[OwnFit, OwnLoss, WeightedLoss])
+@first_fast(optimizer=OPTIMIZERS)
 def test_own_train_step(kind, optimizer):
     make = OPTIMIZERS[optimizer]
     found = fitted(kind, make(), tell=False)
@@ -209,6 +210,7 @@ def test_several_losses(train, optimizer):
     same(found, train(make, tell=True))
 
 
+@pytest.mark.slow
 @first_fast(optimizer=OPTIMIZERS)
 def test_own_loop_with_a_step_in_a_function(optimizer):
     """Regularization added, metrics updated in the step, a last minibatch of 12."""

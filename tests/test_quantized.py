@@ -69,6 +69,7 @@ def test_quantized_models_train_and_come_back(build, make, tmp_path):
     assert_same([v.numpy() for v in model.optimizer.variables], state)
 
 
+@pytest.mark.slow
 def test_scales_are_overwritten_and_have_no_state():
     """As with Adam: they are no weights, and a probe does not shift them."""
     model = float8()

@@ -57,6 +57,7 @@ def test_gradients_are_clipped_after_they_are_summed(optimizer, two_replicas):
     assert distance(two.get_weights(), one.get_weights()) < 1e-5
 
 
+@pytest.mark.slow
 @first_fast(optimizer=[FuzzyHess, SALO])
 def test_replicas_stay_alike_for_100_steps(optimizer, two_replicas):
     """Also where each replica draws noise of its own."""
