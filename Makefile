@@ -11,7 +11,7 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
-# All the rest, as `tests/fast.py` tells them apart: a quarter of an hour on two cores.
+# All the rest, as `tests/fast.py` tells them apart: about twenty minutes.
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 
