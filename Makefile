@@ -2,15 +2,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := results/bench-quick
 
-.PHONY: demo test test-matrix contract fuzz sweep kills lint format clean bench bench-quick
+.PHONY: demo test test-slow test-matrix contract fuzz sweep kills lint format clean bench bench-quick
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
 
+# Every contract once: five minutes on two cores.
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
-# Builds wheel and sdist, installs them into new environments and runs the tests there.
+# All the rest, as `tests/fast.py` tells them apart: about twenty minutes.
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
+
+# Builds wheel and sdist, installs them into new environments and runs all tests there.
 # Needs all Pythons that pyproject.toml claims on the path; about an hour.
 test-matrix: .venv/ready
 	rm -rf dist .matrix *.egg-info
@@ -24,11 +29,11 @@ test-matrix: .venv/ready
 contract: .venv/ready
 	@$(BIN)/python -m tests.contract
 
-# The fuzz tests of `make test` with all their examples: three quarters of an hour.
+# The fuzz tests with all their examples: three quarters of an hour.
 fuzz: .venv/ready
 	FUZZ=whole $(BIN)/python -m pytest tests/fuzzing
 
-# Trains with every layer, loss, callback and argument of Keras; `make test` with a sample.
+# Trains with every layer, loss, callback and argument of Keras; the other two with a sample.
 sweep: .venv/ready
 	SWEEP=whole $(BIN)/python -m pytest tests/sweep -n auto --maxprocesses 4 -q --tb=line
 

@@ -13,6 +13,7 @@ from keras_fuzzyhess.measure.averaging_rate import (
     averaging_rate,
 )
 from tests import networks
+from tests.fast import first_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -44,8 +45,8 @@ SETTERS = {
 }
 
 
-@pytest.mark.parametrize("how", SETTERS)
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@first_fast(steps=[1, 2, 5])
+@first_fast(how=SETTERS)
 def test_weights_set_between_two_fits_are_where_the_second_starts(how, steps):
     """By more than all steps of the second together, whatever the first one left."""
     model = trained()
@@ -55,6 +56,7 @@ def test_weights_set_between_two_fits_are_where_the_second_starts(how, steps):
     assert 0 < distance(model.get_weights(), start) < 0.1 * steps
 
 
+@pytest.mark.slow
 def test_weights_loaded_between_two_fits_stay(tmp_path):
     model, other = trained(), networks.dense()
     other.save_weights(tmp_path / "other.weights.h5")
@@ -64,6 +66,7 @@ def test_weights_loaded_between_two_fits_stay(tmp_path):
     assert distance(model.get_weights(), other.get_weights()) < 0.1
 
 
+@pytest.mark.slow
 def test_federated_averaging_of_two_models():
     """Each takes one step from what the server gave it."""
     models = [trained(), trained()]
@@ -87,7 +90,7 @@ def test_weights_set_after_a_first_fit_of_one_step():
     assert 0 < distance(model.get_weights(), new) < 0.1
 
 
-@pytest.mark.parametrize("end", ["no epoch", "skipped", "twice"])
+@first_fast(end=["no epoch", "skipped", "twice"])
 def test_a_training_without_a_step_leaves_the_weights_that_were_set(end):
     model = trained()
     new = shifted(model.get_weights())
@@ -102,6 +105,7 @@ def test_a_training_without_a_step_leaves_the_weights_that_were_set(end):
     assert_same(model.get_weights(), new)
 
 
+@pytest.mark.slow
 def test_average_is_the_mean_of_all_weights_since():
     """Until the window of a training as long as both is full."""
     model = trained(epochs=25)  # 100 steps, a window of 6
@@ -119,6 +123,7 @@ def test_average_is_the_mean_of_all_weights_since():
         np.testing.assert_allclose(averages[0], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rate_is_that_of_a_training_without_restart_as_long_as_there_is_none():
     steps = tf.range(3000)
     rates = tf.map_fn(
@@ -147,6 +152,7 @@ def loss_statistics(optimizer):
     return [float(value) for value in kept]
 
 
+@pytest.mark.slow
 def test_probes_where_the_average_is_equal_to_the_weights_do_not_count():
     model = trained(probe_interval=2)
     x, y = minibatch(model)
@@ -163,6 +169,7 @@ def test_probes_where_the_average_is_equal_to_the_weights_do_not_count():
     assert loss_statistics(model.optimizer)[0] > before[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize("epochs", [0, 10])
 def test_gain_is_held_where_nothing_can_be_measured(steps, epochs):
@@ -187,6 +194,7 @@ def test_gain_moves_again_in_a_longer_training():
     assert model.optimizer.diagnostics["gain"] != gain
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_the_same_to_the_bit(tmp_path):
     """Saved in the midst of a second `fit`."""
     model = trained()
@@ -204,6 +212,7 @@ def test_a_resumed_training_is_the_same_to_the_bit(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_two_replicas_start_anew(two_replicas):
     with two_replicas.scope():
         model = compiled(FuzzyHess(seed=0))
@@ -215,7 +224,7 @@ def test_two_replicas_start_anew(two_replicas):
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
-@pytest.mark.parametrize("run_eagerly", [False, True])
+@first_fast(run_eagerly=[False, True])
 def test_a_weight_without_gradients_stays_where_a_callback_sets_it(run_eagerly):
     """A counter, say, that is a weight like the others."""
 

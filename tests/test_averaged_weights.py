@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.measure.averaging_rate import WINDOW
 from tests import networks
+from tests.fast import each_value_fast, first_fast
 from tests.small_training import assert_same, compiled
 
 MOMENTUM = 0.5
@@ -41,8 +42,7 @@ def fit(model, epochs=2, **kwargs):
     return model.fit(*data, epochs=epochs, **kwargs)
 
 
-@pytest.mark.parametrize("use_ema", [True, False])
-@pytest.mark.parametrize("accumulated", [None, 3])
+@each_value_fast(accumulated=[None, 3], use_ema=[True, False])
 def test_average_is_the_formula(use_ema, accumulated):
     """Its rate falls until it reaches `1 - momentum`; minibatches do not count."""
     optimizer = FuzzyHess(
@@ -91,6 +91,7 @@ def test_fit_ends_with_the_averages():
     assert np.abs(flat(model.get_weights()) - raw[-1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_fit_without_use_ema_takes_the_same_steps_and_ends_with_the_last():
     paths, ends = [], []
     for use_ema in (True, False):
@@ -126,7 +127,7 @@ def test_nothing_takes_the_place_of_the_weights_before_the_first_step():
     assert_same(model.get_weights(), start)
 
 
-@pytest.mark.parametrize("frequency", [None, 1])
+@first_fast(frequency=[None, 1])
 def test_a_single_step_is_not_undone_by_the_average(frequency):
     model = compiled(FuzzyHess(seed=0, ema_overwrite_frequency=frequency))
     start, x = flat(model.get_weights()), networks.data(model)
@@ -159,7 +160,7 @@ def test_layers_frozen_after_the_first_fit_keep_their_weights():
     assert (trained.get_weights()[0] != before[1][0]).any()
 
 
-@pytest.mark.parametrize("swap_on_epoch", [True, False])
+@first_fast(swap_on_epoch=[True, False])
 def test_swap_ema_weights_shows_the_averages_on_the_way(swap_on_epoch):
     """Validation sees the averages; training goes on with the weights."""
     validated = []

@@ -6,13 +6,14 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
 from tests import networks
+from tests.fast import first_fast
 from tests.small_training import assert_same, compiled
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=0),
     "Adam": lambda: keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9),
 }
-either = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+either = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 
 class Spy(keras.callbacks.Callback):
@@ -68,9 +69,12 @@ def assert_differ(a, b):
     assert any((one != other).any() for one, other in zip(a, b, strict=True))
 
 
-@either
-@pytest.mark.parametrize("settings", [{}, {"validation_freq": 2}], ids=str)
-def test_callbacks_behind_see_averages_and_those_before_see_weights(make, settings):
+@first_fast(validation_freq=[1, 2])
+@first_fast(optimizer=OPTIMIZERS)
+def test_callbacks_behind_see_averages_and_those_before_see_weights(
+    validation_freq, optimizer
+):
+    make, settings = OPTIMIZERS[optimizer], {"validation_freq": validation_freq}
     before, behind, alone = Spy(), Spy(), Spy()
     fit(model_of(make), before, AveragesInValidation(), behind, **settings)
     fit(model_of(make), alone, **settings)
@@ -80,17 +84,17 @@ def test_callbacks_behind_see_averages_and_those_before_see_weights(make, settin
         assert_same(got, expected)
     for got, weights in zip(behind.seen["epoch"], alone.seen["epoch"], strict=True):
         assert_differ(got, weights)
-    if not settings:
+    if validation_freq == 1:
         validated = behind.seen["test"][::4]  # of four minibatches each
         for got, expected in zip(behind.seen["epoch"], validated, strict=True):
             assert_same(got, expected)
 
 
 @either
-def test_what_was_validated_is_restored_and_saved(make, tmp_path):
+def test_what_was_validated_is_restored_and_saved(optimizer, tmp_path):
     """The loss is to be as large as can be, so that the first epoch is the best."""
     file = tmp_path / "best.weights.h5"
-    model = model_of(make)
+    model = model_of(OPTIMIZERS[optimizer])
     kwargs = {"monitor": "val_loss", "mode": "max"}
     history = fit(
         model,
@@ -109,10 +113,14 @@ def test_what_was_validated_is_restored_and_saved(make, tmp_path):
     assert_same(model.get_weights(), restored)
 
 
-@either
-@pytest.mark.parametrize("event", ["validation", "end of an epoch"])
-@pytest.mark.parametrize("reused", [True, False])
-def test_after_an_interrupt_the_training_goes_on_from_the_weights(make, event, reused):
+@first_fast(reused=[True, False])
+@first_fast(event=["validation", "end of an epoch"])
+@first_fast(optimizer=OPTIMIZERS)
+def test_after_an_interrupt_the_training_goes_on_from_the_weights(
+    reused, event, optimizer
+):
+    make = OPTIMIZERS[optimizer]
+
     def second(spy, *callbacks):
         model, callback = model_of(make), AveragesInValidation()
         with pytest.raises(KeyboardInterrupt):
@@ -132,7 +140,7 @@ def test_after_an_interrupt_the_training_goes_on_from_the_weights(make, event, r
     assert_same(model.get_weights(), spy.seen["epoch"][-1])
 
 
-@pytest.mark.parametrize("layer", [0, 1])
+@first_fast(layer=[0, 1])
 def test_weights_set_after_an_interrupt_are_where_the_next_training_starts(layer):
     """Those of the other layer are what the interrupted one had."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
 from tests import networks
+from tests.fast import first_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=0),
@@ -24,9 +25,12 @@ def trained(optimizer, *callbacks):
     return model, history.history["val_loss"][-1], model.evaluate(x, y, verbose=0)
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_validation_sees_the_averages_and_the_training_goes_on_to_the_bit(make, times):
+@first_fast(optimizer=OPTIMIZERS)
+@first_fast(times=[1, 2])
+def test_validation_sees_the_averages_and_the_training_goes_on_to_the_bit(
+    optimizer, times
+):
+    make = OPTIMIZERS[optimizer]
     callbacks = [AveragesInValidation() for _ in range(times)]
     model, validated, evaluated = trained(make(), *callbacks)
     reference, of_weights, _ = trained(make())
@@ -52,6 +56,7 @@ def test_the_weights_are_back_after_an_error():
         np.testing.assert_array_equal(weight, expected)
 
 
+@pytest.mark.slow
 def test_without_averages_the_weights_are_validated():
     _, validated, evaluated = trained(FuzzyHess(seed=0, use_ema=False))
     with_callback = trained(FuzzyHess(seed=0, use_ema=False), AveragesInValidation())

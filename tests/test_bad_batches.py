@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_fuzzyhess.measure.probe_schedule import probe_schedule
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import OPTIMIZERS, either, fit
 
 GOOD = 12
@@ -116,8 +117,7 @@ def test_bad_batches_come_at_probes_of_every_kind_and_between():
         assert kind.any()
 
 
-@either
-@pytest.mark.parametrize("situation", SITUATIONS)
+@each_value_fast(situation=SITUATIONS, name=OPTIMIZERS)
 def test_training_ends_as_if_bad_batches_had_not_been_there(name, situation):
     if situation == "mixed_bfloat16":
         keras.config.set_dtype_policy(situation)
@@ -170,6 +170,7 @@ def test_in_eager_code_batchnorm_and_dropout_forget_bad_batches_too(name):
     assert optimizer.diagnostics["skipped_steps"] == 3
 
 
+@pytest.mark.slow
 @either
 def test_both_replicas_skip_what_is_bad_in_one(name, two_replicas):
     with two_replicas.scope():

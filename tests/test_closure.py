@@ -9,6 +9,7 @@ from keras import layers
 from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.backend.closure import ClosureGradients
 from tests import networks
+from tests.fast import each_value_fast
 
 
 def closure_of(model):
@@ -129,9 +130,9 @@ def normalizes_its_kernel():
     )
 
 
-@pytest.mark.parametrize("make", [FuzzyHess, SALO])
-@pytest.mark.parametrize(
-    "build", [nested, shared, depends_on_state, normalizes_its_kernel]
+@each_value_fast(
+    build=[nested, shared, depends_on_state, normalizes_its_kernel],
+    make=[FuzzyHess, SALO],
 )
 def test_minimize_trains_on_what_loss_fn_is_outside(build, make):
     model = build()

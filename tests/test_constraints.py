@@ -6,6 +6,7 @@ import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from tests import networks
+from tests.fast import each_value_fast, first_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -64,14 +65,13 @@ def train(constraint, epochs, **kwargs):
     return model
 
 
-@pytest.mark.parametrize("name", CONSTRAINTS)
-@pytest.mark.parametrize("epochs", [1, 6])
-@pytest.mark.parametrize("use_ema", [True, False])
+@each_value_fast(use_ema=[True, False], epochs=[6, 1], name=CONSTRAINTS)
 def test_fit_leaves_what_the_constraint_allows(name, epochs, use_ema):
     constraint, holds = CONSTRAINTS[name]
     assert holds(train(constraint, epochs, use_ema=use_ema).get_weights()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONSTRAINTS)
 @pytest.mark.parametrize(
     "settings",
@@ -86,6 +86,7 @@ def test_with_other_features_of_keras(name, settings):
     assert holds(train(constraint, 4, **settings).get_weights()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONSTRAINTS)
 def test_on_two_replicas(name, two_replicas):
     constraint, holds = CONSTRAINTS[name]
@@ -94,7 +95,7 @@ def test_on_two_replicas(name, two_replicas):
     assert holds(model.get_weights()[0])
 
 
-@pytest.mark.parametrize("name", CONSTRAINTS)
+@first_fast(name=CONSTRAINTS)
 def test_validation_sees_what_the_constraint_allows(name):
     constraint, holds = CONSTRAINTS[name]
     seen = []

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.backend.closure import ClosureGradients
@@ -51,6 +52,7 @@ def test_diagonal_hessian_is_exact_after_one_probe():
         )
 
 
+@pytest.mark.slow
 def test_random_signs_converge_to_the_diagonal_as_one_over_root_n():
     w, loss_fn, hessian = quadratic()
     seed = keras.random.SeedGenerator(0)

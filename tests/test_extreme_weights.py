@@ -1,10 +1,10 @@
 """Where numbers might be divided by nothing, or overflow, all stays finite."""
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import OPTIMIZERS, compiled, either, fit
 
 
@@ -19,8 +19,8 @@ def train(optimizer, loss_fn, w, steps):
         assert np.isfinite(variable.numpy()).all(), variable.path
 
 
-every_size = pytest.mark.parametrize("count", [1, 1_000_000])
-every_scale = pytest.mark.parametrize("scale", [1e-8, 1e8])
+COUNTS = [1, 1_000_000]
+SCALES = [1e-8, 1e8]
 
 
 def weights(count, scale):
@@ -28,9 +28,7 @@ def weights(count, scale):
     return tf.Variable(scale * rng.normal(size=count).astype("float32"))
 
 
-@either
-@every_size
-@every_scale
+@each_value_fast(scale=SCALES, count=COUNTS, name=OPTIMIZERS)
 def test_weights_without_a_gradient_stay_where_they_are(name, count, scale):
     w, optimizer = weights(count, scale), OPTIMIZERS[name](weight_decay=0.1)
     start = w.numpy()
@@ -42,10 +40,7 @@ def test_weights_without_a_gradient_stay_where_they_are(name, count, scale):
     assert optimizer.diagnostics["skipped_steps"] == 0
 
 
-@either
-@every_size
-@every_scale
-@pytest.mark.parametrize("unit", [1.0, "scale"])
+@each_value_fast(unit=[1.0, "scale"], scale=SCALES, count=COUNTS, name=OPTIMIZERS)
 def test_weights_of_any_number_and_scale_stay_finite(name, count, scale, unit):
     w, optimizer = weights(count, scale), OPTIMIZERS[name]()
     start, unit = w.numpy(), scale if unit == "scale" else unit

@@ -94,6 +94,7 @@ def test_an_epoch_has_every_image_once(mini):
     assert np.bincount(labels).tolist() == [40] * 10
 
 
+@pytest.mark.slow
 def test_an_epoch_is_the_same_whenever_it_is_trained(mini):
     three = as_arrays(training(mini, range(3)))
     tf.random.set_seed(5)

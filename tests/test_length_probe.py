@@ -15,6 +15,7 @@ from keras_fuzzyhess.measure.step_length import (
     shortening,
 )
 from tests import networks
+from tests.fast import each_value_fast
 
 HESSIAN = np.array([1.0, 4.0, 9.0], "float32")
 START = np.array([1.0, -2.0, 0.5], "float32")
@@ -42,17 +43,15 @@ def length_after_two_steps(learning_rate, form, **kwargs):
 
 
 @pytest.mark.parametrize("form", ["closure", "traced"])
-@pytest.mark.parametrize("learning_rate", [0.1, 10.0, 37.0, 300.0])
-@pytest.mark.parametrize(
-    "settings",
-    [
+@each_value_fast(
+    settings=[
         {},
         {"curvature_power": 0.0},
         {"loss_scale_factor": 8.0},
         {"clipvalue": 2.0, "curvature_power": 0.0},
         {"gradient_accumulation_steps": 2},
     ],
-    ids=str,
+    learning_rate=[0.1, 10.0, 37.0, 300.0],
 )
 def test_length_is_shortened_by_the_share_of_the_way_to_the_minimum(
     learning_rate, form, settings
@@ -82,6 +81,7 @@ def test_a_probe_that_is_not_finite_leaves_the_length():
     assert optimizer.diagnostics["step_length"] == length
 
 
+@pytest.mark.slow
 def test_minibatches_of_digits_tell_that_long_steps_are_too_long():
     """Logistic regression; the second minibatch has no image of the first."""
     x, y = mnist_data()
@@ -96,6 +96,7 @@ def test_minibatches_of_digits_tell_that_long_steps_are_too_long():
     assert lengths[64.0] == pytest.approx(LARGEST_SHORTENING * lengths[1.0], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_replicas_find_the_length_of_one(two_replicas):
     """Twice the same minibatch; each replica has a half of it."""
     lengths = []

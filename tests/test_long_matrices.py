@@ -13,12 +13,13 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.state.mean_squares import Factors
 from tests import networks
+from tests.fast import first_fast
 from tests.small_training import assert_same, fit
 
 STEPS = 24
 """Probes of every kind among them."""
 
-POWERS = pytest.mark.parametrize("power", [0.5, 1.0])
+POWERS = first_fast(power=[0.5, 1.0])
 
 
 def compiled(power=0.5, jit_compile=False, scope=None):
@@ -64,6 +65,7 @@ def test_it_learns_and_measures(power):
     assert model.optimizer.diagnostics["dropped_probes"] == 0
 
 
+@pytest.mark.slow
 @POWERS
 def test_two_replicas_and_xla_take_the_steps_of_one_without(power, two_replicas):
     plain = trained(compiled(power)).get_weights()
@@ -76,6 +78,7 @@ def test_two_replicas_and_xla_take_the_steps_of_one_without(power, two_replicas)
         assert error < 1e-3
 
 
+@pytest.mark.slow
 def test_a_saved_training_goes_on_to_the_bit(tmp_path):
     model = trained(compiled())
     model.save(tmp_path / "model.keras")

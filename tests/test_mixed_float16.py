@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, FuzzyHessMonitor
+from tests.fast import first_fast
 from tests.replicas import mirrored_strategy
 from tests.small_training import assert_same, probes_in
 
@@ -37,7 +38,7 @@ def fit(model, epochs=2, **kwargs):
     model.fit(X, Y, batch_size=16, epochs=epochs, shuffle=False, verbose=0, **kwargs)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@first_fast(name=OPTIMIZERS)
 def test_steps_that_overflow_are_skipped_once(name):
     """The scale is halved until none does; the optimizer has not seen any of them."""
     model = compiled(OPTIMIZERS[name](), scale=2.0**24)
@@ -51,17 +52,20 @@ def test_steps_that_overflow_are_skipped_once(name):
     assert optimizer.diagnostics["probes"] == probes_in(12 - halvings, optimizer)
 
 
-@pytest.mark.parametrize("first", [[layers.Input((6,))], []], ids=["built", "unbuilt"])
+@pytest.mark.slow
+@pytest.mark.parametrize("built", [True, False])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_xla_compiles_the_first_step(name, first):
+def test_xla_compiles_the_first_step(name, built):
     """Weights of more than a few elements are no constants of the traced function."""
     keras.utils.set_random_seed(0)
+    first = [layers.Input((6,))] if built else []
     model = keras.Sequential([*first, layers.Dense(64, "tanh"), layers.Dense(1)])
     model.compile(OPTIMIZERS[name](), "mse", jit_compile=True)
     fit(model)
     assert model.optimizer.inner_optimizer.diagnostics["probes"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_saved_training_goes_on_to_the_bit(name, tmp_path):
     model = compiled(OPTIMIZERS[name](), steps_per_execution=2)
@@ -88,6 +92,7 @@ def test_callbacks_see_the_optimizer_inside():
     assert monitor.history["step"] == [6, 12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_two_replicas(name):
     with mirrored_strategy().scope():

@@ -189,6 +189,7 @@ def test_the_plan_is_saved_with_the_state(model, tmp_path):
         loaded.optimizer.total_steps = 0
 
 
+@pytest.mark.slow
 def test_plans_on_two_replicas(two_replicas):
     with two_replicas.scope():
         model = compiled()

@@ -13,6 +13,7 @@ from keras_fuzzyhess.direction import Diagonal
 from keras_fuzzyhess.fuzzy import default_rule_base
 from keras_fuzzyhess.measure.step_length import FIRST_LENGTH, LARGEST_GROWTH, SIZE_RATE
 from tests import networks
+from tests.fast import first_fast
 from tests.rule_bases import constant_surface
 from tests.small_training import compiled, probes_in
 
@@ -39,6 +40,7 @@ def held_gain():
     return replace(default_rule_base(), name="held", rules=rules)
 
 
+@pytest.mark.slow
 def test_hand_written_loop_with_two_optimizers():
     """A small generative adversarial network; both sides are traced in one step."""
     generator = keras.Sequential(
@@ -178,7 +180,7 @@ def test_signs_differ_between_steps_and_continue_after_reload(tmp_path):
     assert tuple(loaded.optimizer._seed_generator.state.numpy()) == states[-1]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@first_fast(jit_compile=[False, True])
 def test_signs_differ_in_a_compiled_fit(jit_compile):
     class Spy(FuzzyHess):
         def build(self, variables):
@@ -246,6 +248,7 @@ def test_salo_is_the_paper_mode():
     assert FuzzyHess.salo(learning_rate=0.25).learning_rate == 0.25
 
 
+@pytest.mark.slow
 def test_rule_base_decides(tmp_path):
     """A base that only lowers the gain, one that only raises it, from file or not."""
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
+from tests.fast import first_fast
 from tests.replicas import mirrored_strategy
 from tests.small_training import assert_same
 
@@ -93,7 +94,7 @@ def test_one_warning_an_optimizer_names_both_ways_out():
     fit(model)  # a warning would be an error
 
 
-@pytest.mark.parametrize("where", [list, dict, vars])
+@first_fast(where=[list, dict, vars])
 def test_the_callback_ends_with_the_averages_of_all(where):
     model = pair(where=where)
     weights, history = fit(
@@ -109,6 +110,7 @@ def test_the_callback_ends_with_the_averages_of_all(where):
     np.testing.assert_allclose(history["val_error"][-1], loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_callback_leaves_the_training_as_it_is():
     with pytest.warns(UserWarning, match="AveragesInValidation"):
         alone, _ = fit(pair())
@@ -116,12 +118,14 @@ def test_the_callback_leaves_the_training_as_it_is():
     assert_same(alone, beside)
 
 
+@pytest.mark.slow
 def test_without_averages_there_is_no_warning():
     model = pair(use_ema=False)
     weights, _ = fit(model)
     assert_same(weights, model.get_weights())
 
 
+@pytest.mark.slow
 def test_loss_scaling_around_them():
     keras.config.set_dtype_policy("mixed_float16")
     model = pair(wrap=keras.optimizers.LossScaleOptimizer)
@@ -140,6 +144,7 @@ def test_no_compiled_optimizer_at_all():
     )
 
 
+@pytest.mark.slow
 def test_two_replicas():
     with mirrored_strategy().scope():
         model = pair()

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess
+from tests.fast import first_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2),
@@ -193,8 +194,8 @@ def same(found, expected):
         assert np.isfinite(one).all()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("kind", [OwnFit, OwnLoss, WeightedLoss])
+@first_fast(kind=[OwnFit, OwnLoss, WeightedLoss])
+@first_fast(optimizer=OPTIMIZERS)
 def test_own_train_step(kind, optimizer):
     make = OPTIMIZERS[optimizer]
     found = fitted(kind, make(), tell=False)
@@ -202,6 +203,7 @@ def test_own_train_step(kind, optimizer):
     same(found, fitted(kind, make(), tell=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("train", [autoencoder, wasserstein])
 def test_several_losses(train, optimizer):
@@ -211,7 +213,8 @@ def test_several_losses(train, optimizer):
     same(found, train(make, tell=True))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.slow
+@first_fast(optimizer=OPTIMIZERS)
 def test_own_loop_with_a_step_in_a_function(optimizer):
     """Regularization added, metrics updated in the step, a last minibatch of 12."""
 

@@ -144,6 +144,7 @@ def test_refuses_what_is_no_rule_base():
         plots.plot_surface(3)
 
 
+@pytest.mark.slow
 def test_says_what_to_install():
     code = (
         "import sys; sys.modules['matplotlib'] = None;"

@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_fuzzyhess import SALO, FuzzyHess
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import assert_same, compiled, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*quantiz:UserWarning")
@@ -47,12 +48,9 @@ def embedding_with_adapter():
     return model
 
 
-@pytest.mark.parametrize(
-    "build", [float8, adapters, int8_with_adapters, embedding_with_adapter]
-)
-@pytest.mark.parametrize(
-    "make",
-    [
+@each_value_fast(
+    build=[float8, adapters, int8_with_adapters, embedding_with_adapter],
+    make=[
         lambda: FuzzyHess(seed=0, probe_interval=2),
         lambda: FuzzyHess(seed=0, gradient_accumulation_steps=2, weight_decay=0.1),
         lambda: FuzzyHess(seed=0, use_ema=False),
@@ -71,6 +69,7 @@ def test_quantized_models_train_and_come_back(build, make, tmp_path):
     assert_same([v.numpy() for v in model.optimizer.variables], state)
 
 
+@pytest.mark.slow
 def test_scales_are_overwritten_and_have_no_state():
     """As with Adam: they are no weights, and a probe does not shift them."""
     model = float8()

@@ -35,6 +35,7 @@ def test_trains_both_prints_a_table_and_draws(tmp_path):
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_refuses_no_epochs():
     result = subprocess.run(
         [sys.executable, SCRIPT, "--epochs", "0"], capture_output=True, text=True

@@ -6,12 +6,12 @@ Errors are relative to the *change* of the gradient, which is what FuzzyHess mea
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.backend.closure import ClosureGradients
 from keras_fuzzyhess.backend.replay import GradientReplay
 from tests import networks
+from tests.fast import each_value_fast, first_fast
 from tests.recorder import Recorder
 
 FLOAT32_TOLERANCE = 1e-4
@@ -49,8 +49,7 @@ def closure_form(model, x, y, shifts, jit_compile=False):
     return tf.function(lambda: closure(shifts), jit_compile=jit_compile)()
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["plain", "xla"])
-@pytest.mark.parametrize("name", networks.ALL)
+@each_value_fast(name=networks.ALL, jit_compile=[False, True])
 def test_equals_closure_form(name, jit_compile):
     model = networks.ALL[name]()
     x, y = networks.data(model)
@@ -68,7 +67,7 @@ def test_equals_closure_form(name, jit_compile):
         np.testing.assert_array_equal(variable.numpy(), old)
 
 
-@pytest.mark.parametrize("name", networks.ALL)
+@first_fast(name=networks.ALL)
 def test_equals_closure_form_with_steps_per_execution(name):
     model = networks.ALL[name]()
     x, y = networks.data(model, batches=2)
@@ -111,7 +110,7 @@ def test_equals_closure_form_with_steps_per_execution(name):
 BFLOAT16_TOLERANCE = 0.05
 
 
-@pytest.mark.parametrize("name", networks.ALL)
+@first_fast(name=networks.ALL)
 def test_equals_closure_form_in_mixed_bfloat16(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = networks.ALL[name]()

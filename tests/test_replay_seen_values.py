@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.backend.replay import GradientReplay
+from tests.fast import each_value_fast
 
 SHIFT = np.array([0.5, -0.25], np.float32)
 
@@ -114,8 +115,9 @@ def test_another_network_that_steps_in_between(kind):
     np.testing.assert_array_equal(other, [7.0, 8.0])
 
 
-@pytest.mark.parametrize("source", ["SeedGenerator", "Generator"])
-@pytest.mark.parametrize("where", ["function", "loop", "branch"])
+@each_value_fast(
+    where=["function", "loop", "branch"], source=["SeedGenerator", "Generator"]
+)
 def test_noise_whose_state_moves_inside(source, where):
     """Drawn again from where the step drew it; afterwards the state has moved once."""
     w = tf.Variable([1.0, 2.0])

@@ -2,12 +2,12 @@
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 from tensorflow.python.ops.cond_v2 import get_func_graphs
 
 from keras_fuzzyhess import FuzzyHess
 from tests import networks
+from tests.fast import each_value_fast
 from tests.recorder import Recorder
 
 
@@ -20,8 +20,7 @@ def branches(graph):
                 yield from branches(inner)
 
 
-@pytest.mark.parametrize("optimizer", [FuzzyHess, FuzzyHess.salo])
-@pytest.mark.parametrize("name", ["dense", "lstm"])
+@each_value_fast(name=["lstm", "dense"], optimizer=[FuzzyHess, FuzzyHess.salo])
 def test_what_follows_a_step_sees_its_weights(name, optimizer):
     """A weight must enter a branch once only: see `GradientReplay._resources_in`."""
     model, optimizer = networks.ALL[name](), optimizer()

@@ -15,6 +15,7 @@ from tensorflow.python.tpu.tpu_system_metadata import TPUSystemMetadata
 from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.backend.replicas import all_reduce_sum, cond_in_every_replica
 from tests import networks, worker
+from tests.fast import each_value_fast, first_fast
 from tests.processes import free_ports
 
 
@@ -46,7 +47,7 @@ def assert_alike(variables):
         np.testing.assert_array_equal(first, second, err_msg=variable.path)
 
 
-@pytest.mark.parametrize("optimizer", [FuzzyHess, SALO])
+@first_fast(optimizer=[FuzzyHess, SALO])
 def test_gradients_are_clipped_after_they_are_summed(optimizer, two_replicas):
     """As one replica with the whole batch clips them."""
     one, two = (
@@ -56,7 +57,8 @@ def test_gradients_are_clipped_after_they_are_summed(optimizer, two_replicas):
     assert distance(two.get_weights(), one.get_weights()) < 1e-5
 
 
-@pytest.mark.parametrize("optimizer", [FuzzyHess, SALO])
+@pytest.mark.slow
+@first_fast(optimizer=[FuzzyHess, SALO])
 def test_replicas_stay_alike_for_100_steps(optimizer, two_replicas):
     """Also where each replica draws noise of its own."""
     model = compiled(optimizer, two_replicas.scope(), networks.convolution)
@@ -142,8 +144,7 @@ def tpu_strategy():
     return strategy
 
 
-@pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("optimizer", [FuzzyHess, SALO])
+@each_value_fast(optimizer=[FuzzyHess, SALO], packed=[True, False])
 def test_a_step_is_traced_for_tpus(optimizer, packed, tpu_strategy):
     """All of it in operations that XLA can compile; whether it runs is not known."""
     tpu_strategy._enable_packed_variable_in_eager_mode = packed

@@ -11,6 +11,8 @@ from run_callbacks import SeedsOfEpoch, make_callbacks
 from run_folder import METADATA, WEIGHTS, RunFolder
 from user_error import UserError
 
+from tests.fast import first_fast
+
 STEPS = 4
 SETTINGS = {"optimizer": "sgd", "batch_size": 8}
 
@@ -111,7 +113,7 @@ def test_a_kill_between_weights_and_epoch_number_repeats_no_epoch(tmp_path):
     assert json.loads((folder.backup / METADATA).read_text())["epoch"] == 2
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+@first_fast(share=[0.3, 0.0, 0.9])
 def test_a_kill_while_the_weights_are_written_loses_one_epoch(tmp_path, share):
     _, one = fit(tmp_path, 1)
     folder, _ = fit(tmp_path, 2)

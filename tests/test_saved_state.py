@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_fuzzyhess import SALO, FuzzyHess
 from keras_fuzzyhess.backend.saved_state import LAYOUT_VERSION
 from tests import networks
+from tests.fast import first_fast
 from tests.small_training import assert_same, begun, compiled
 
 STATE = "optimizer/vars"
@@ -179,7 +180,7 @@ def run_own_loop(model, minibatches):
         step(x[part], y[part])
 
 
-@pytest.mark.parametrize("train", [fit, run_own_loop])
+@first_fast(train=[fit, run_own_loop])
 def test_a_state_loaded_before_the_first_step_is_taken_over_in_it(train, path):
     """Weights are often loaded into a model whose optimizer is not built yet."""
     model = compiled(FuzzyHess(seed=0))

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
 from tests import networks
+from tests.fast import each_value_fast
 from tests.small_training import assert_same, begun, compiled
 
 BOTH = pytest.mark.parametrize("make", [FuzzyHess, SALO])
@@ -57,8 +58,10 @@ def of_adam_with_its_model(path):
     return "another optimizer"
 
 
-@BOTH
-@pytest.mark.parametrize("write", [without_optimizer, of_adam, of_adam_with_its_model])
+@each_value_fast(
+    write=[without_optimizer, of_adam, of_adam_with_its_model],
+    make=[FuzzyHess, SALO],
+)
 def test_a_file_without_a_state_of_ours_starts_anew(make, write, path):
     told = write(path)
     (file,) = path.parent.iterdir()

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_fuzzyhess import FuzzyHess
+from tests.fast import each_value_fast, first_fast
 from tests.small_training import assert_same
 
 RNG = np.random.default_rng(0)
@@ -63,11 +64,10 @@ def trained(losses_of, make=lambda: FuzzyHess(seed=0), steps=30):
     return model, optimizer
 
 
-@pytest.mark.parametrize(
-    "losses_of",
-    [told_one_by_one, told_the_other_way_round, told_twice, not_told_at_all],
+@first_fast(make=[lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+@first_fast(
+    losses_of=[told_one_by_one, told_the_other_way_round, told_twice, not_told_at_all]
 )
-@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
 def test_several_losses_count_as_their_sum(losses_of, make):
     model, optimizer = trained(losses_of, make)
     expected, of_the_sum = trained(told_as_sum, make)
@@ -141,7 +141,7 @@ def test_a_loss_told_in_vain_is_forgotten():
     assert len(optimizer._pending.losses) == 1
 
 
-@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+@first_fast(make=[lambda: FuzzyHess(seed=0), FuzzyHess.salo])
 def test_a_loss_told_in_another_function_is_told_again_beside_apply(make):
     """The refusal says so, and what it says works."""
 
@@ -200,8 +200,9 @@ def test_a_linear_loss_that_is_told_is_trained():
     assert train(told=True) < 0
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
-@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+@each_value_fast(
+    make=[lambda: FuzzyHess(seed=0), FuzzyHess.salo], dtype=["float16", "float64"]
+)
 def test_gradients_of_another_dtype_are_cast(make, dtype):
     """As Keras's optimizers do."""
     keras.utils.set_random_seed(0)
@@ -221,7 +222,7 @@ def test_gradients_of_another_dtype_are_cast(make, dtype):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
-@pytest.mark.parametrize("make", [lambda: FuzzyHess(seed=0), FuzzyHess.salo])
+@first_fast(make=[lambda: FuzzyHess(seed=0), FuzzyHess.salo])
 def test_a_training_may_end_inside_the_function_that_trains(make):
     def train(inside):
         keras.utils.set_random_seed(0)

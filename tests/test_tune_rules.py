@@ -25,6 +25,7 @@ def test_tune_rules(monkeypatch, tmp_path, capsys):
     assert (tmp_path / "rule_base.json").exists()
 
 
+@pytest.mark.slow
 def test_workloads_to_learn_from_fit_their_data():
     for workload in learn_rules.search_workloads():
         model = workload.build_fn()

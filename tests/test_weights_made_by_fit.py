@@ -11,6 +11,7 @@ from keras import layers
 
 from keras_fuzzyhess import FuzzyHess
 from tests import networks
+from tests.fast import first_fast
 from tests.small_training import assert_same, compiled, fit
 
 
@@ -43,19 +44,17 @@ def built(make):
     return model
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize(
-    "settings",
-    [
+@first_fast(
+    settings=[
         {},
         {"use_ema": False},
         {"gradient_accumulation_steps": 2},
         {"ema_overwrite_frequency": 3},
-    ],
-    ids=str,
+    ]
 )
-def test_fit_is_the_same_with_weights_made_before(make, settings):
-    ends = []
+@first_fast(model=MODELS)
+def test_fit_is_the_same_with_weights_made_before(settings, model):
+    ends, make = [], MODELS[model]
     for build in (make, lambda: built(make)):
         keras.utils.set_random_seed(0)
         model = compiled(FuzzyHess(seed=0, probe_interval=4, **settings), build())
@@ -66,7 +65,7 @@ def test_fit_is_the_same_with_weights_made_before(make, settings):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-@pytest.mark.parametrize("use_ema", [True, False])
+@first_fast(use_ema=[True, False])
 def test_averages_are_the_weights_where_every_step_is_skipped(use_ema):
     model = compiled(FuzzyHess(seed=0, use_ema=use_ema), sequential())
     x, y = data()
@@ -79,6 +78,7 @@ def test_averages_are_the_weights_where_every_step_is_skipped(use_ema):
     assert np.abs(model.get_weights()[0]).max() > 0
 
 
+@pytest.mark.slow
 def test_train_on_batch_of_several_steps_at_once():
     model = sequential()
     model.compile(
@@ -91,6 +91,7 @@ def test_train_on_batch_of_several_steps_at_once():
     assert history[-1] < history[0]
 
 
+@pytest.mark.slow
 def test_two_replicas_with_weights_made_by_fit(two_replicas):
     with two_replicas.scope():
         model = compiled(FuzzyHess(seed=0), sequential())
@@ -153,7 +154,7 @@ def test_weights_that_the_optimizer_was_not_built_with_stay():
     assert_same(model.student.get_weights(), [a.numpy() for a in averages])
 
 
-@pytest.mark.parametrize("inner", [0, 1])
+@first_fast(inner=[0, 1])
 def test_a_layer_unfrozen_between_two_fits_stays(inner):
     """Without `compile`, which Keras takes for no change."""
     model = networks.dense()

@@ -32,6 +32,7 @@ def test_every_gradient_is_counted(make, probes):
     assert curve["gradients"][-1] - steps == pytest.approx(probes, abs=3)
 
 
+@pytest.mark.slow
 def test_a_run_repeats_whatever_was_run_before():
     training = Training(WORKLOADS["mnist_1d"], FuzzyHess)
     first = training.run(1.0, "constant", 3, 60)["curve"]
@@ -39,6 +40,7 @@ def test_a_run_repeats_whatever_was_run_before():
     assert training.run(1.0, "constant", 3, 60)["curve"] == first
 
 
+@pytest.mark.slow
 def test_the_averaged_weights_are_what_fit_would_leave():
     """The runner's averages, kept for every optimizer, are FuzzyHess's own."""
     training = Training(QUADRATIC, FuzzyHess)

@@ -7,10 +7,12 @@ import pytest
 from tests.contract import table
 from tests.contract.modes import MODES
 from tests.contract.table import SITUATIONS
+from tests.fast import cells
+
+CELLS = cells(mode=MODES, situation=SITUATIONS)
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "situation"), CELLS)
 def test_cell(mode, situation, record_property):
     record_property("cell", (mode, situation))
     error = SITUATIONS[situation].check(MODES[mode])

@@ -84,6 +84,7 @@ def test_it_asks_for_the_probes_that_it_needs(make):
     assert (measured > 0) == optimizer.direction.needs_curvature
 
 
+@pytest.mark.slow
 @every
 def test_what_is_saved_goes_on_to_the_bit(make, tmp_path):
     model = trained(model_with(make))
@@ -95,6 +96,7 @@ def test_what_is_saved_goes_on_to_the_bit(make, tmp_path):
     assert_same(model.get_weights(), loaded.get_weights())
 
 
+@pytest.mark.slow
 @every
 def test_two_replicas_and_xla_take_the_same_steps(make):
     plain = model_with(make)

@@ -1,6 +1,7 @@
 """Any sound rule base compiles into a surface that says what its rules say."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 
 from keras_fuzzyhess.fuzzy import ControlSurface, compile_surface, infer
@@ -11,6 +12,7 @@ TOLERANCE = 2e-3
 """Deviation from the rules, as a share of the range of the output's variable."""
 
 
+@pytest.mark.slow
 @draws(few=40, many=200)
 @given(rule_bases())
 def test_any_sound_rule_base_compiles(rule_base):

@@ -1,6 +1,7 @@
 """Weights of any shape, dtype and size train, in eager code and in a graph."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ networks = st.lists(weights, min_size=1, max_size=5).filter(
 )
 
 
+@pytest.mark.slow
 @draws(few=12, many=1000)
 @given(
     networks,

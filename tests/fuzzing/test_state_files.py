@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,7 @@ def test_a_damaged_model_is_refused_or_as_it_was(name, data):
     assert loaded.optimizer.get_config() == model.optimizer.get_config()
 
 
+@pytest.mark.slow
 @either
 @draws(few=30, many=2500)
 @given(data=st.data())

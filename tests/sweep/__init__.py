@@ -2,7 +2,7 @@
 
 Every class of `keras.layers`, `keras.losses` and `keras.callbacks`, found by the
 program, and every argument of Keras's optimizers. `make sweep` runs all of it,
-`make test` a sample.
+`make test` and `make test-slow` a sample.
 """
 
 import pytest

@@ -32,6 +32,7 @@ def finished(tmp_path_factory):
     return search(tuner("TPE", tmp_path_factory.mktemp("search"), max_trials=3))
 
 
+@pytest.mark.slow
 def test_files(finished, tmp_path):
     line = export(finished, tmp_path / "new" / "directory")
     files = {path.name: path for path in (tmp_path / "new" / "directory").iterdir()}

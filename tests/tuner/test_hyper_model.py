@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_fuzzyhess import SALO, AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base
+from tests.fast import first_fast
 from tests.tuner.searches import LOSS, data, network, scores, search, tuner
 
 
@@ -48,7 +49,7 @@ def test_trial_0_is_plain_fuzzyhess_bit_for_bit(tmp_path, given):
         np.testing.assert_array_equal(mine, plain)
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
+@first_fast(epochs=[1, 3])
 def test_score_is_the_median_of_the_last_epochs(epochs):
     (x, y), validation = data()
     made = hypermodel(score_epochs=epochs, metrics=["accuracy"])
@@ -145,6 +146,7 @@ def test_data_with_nan_are_named():
         made.fit(hp, made.build(hp), x, y, verbose=0, validation_data=broken)
 
 
+@pytest.mark.slow
 def test_several_objectives(tmp_path):
     objectives = ["val_loss", keras_tuner.Objective("val_accuracy", "max")]
     made = hypermodel(metrics=["accuracy"])
@@ -178,6 +180,7 @@ def test_executions_have_seeds_of_their_own():
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
     class Steps(keras.callbacks.Callback):
         """Appends the number of steps that the optimizer has taken before."""

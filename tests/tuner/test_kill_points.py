@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.tuner import clean_search, rule_base
+from tests.fast import each_value_fast
 from tests.tuner.searches import TUNERS
 
 WRITE = tf.io.gfile.GFile.write
@@ -43,8 +44,7 @@ def search(name, folder, run):
     return [(number, trial.status, trial.score) for number, trial in trials]
 
 
-@pytest.mark.parametrize("run", [keras_tuner.Tuner.search, clean_search])
-@pytest.mark.parametrize("name", CHEAP)
+@each_value_fast(name=CHEAP, run=[keras_tuner.Tuner.search, clean_search])
 def test_killed_at_any_write(name, run, tmp_path, monkeypatch):
     written = 0
     killed_at = None
