@@ -121,6 +121,7 @@ class FuzzyHess(SecondGradientOptimizer):
 
     Example:
 
+    >>> import tensorflow as tf
     >>> keras.utils.set_random_seed(0)
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     >>> model.compile(optimizer=FuzzyHess(), loss="mse")

@@ -50,7 +50,7 @@ class Direction(Part):
     >>> from keras_fuzzyhess import FuzzyHess
     >>> w, optimizer = tf.Variable([1.0]), FuzzyHess(direction=Gradient())
     >>> loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
-    >>> round(float(w[0]), 3)
+    >>> round(float(w[0]), 2)
     0.96
     """
 

@@ -89,8 +89,8 @@ class LossTrend(Part):
     >>> from keras_fuzzyhess import SALO
     >>> trend = LossTrend()
     >>> trend.build([], SALO().add_variable)
-    >>> for loss in (3.0, 2.0, 1.0):
-    ...     trend.observe(tf.constant(loss))
+    >>> for loss in range(30, 0, -1):
+    ...     trend.observe(tf.constant(float(loss)))
     >>> float(trend.value) > 0
     True
     """

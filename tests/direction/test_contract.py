@@ -158,7 +158,7 @@ def test_an_optimizer_has_a_direction_of_its_own():
             r"beta_1 beside.*direction=Diagonal",
         ),
         (
-            {"direction": "adam", "curvature_power": 0.5},
+            {"direction": "adam", "curvature_power": 0.25},
             ValueError,
             "direction='diagonal'",
         ),
