@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from keras_fuzzyhess.control.controller import Controller
-from keras_fuzzyhess.direction import Direction
+from keras_fuzzyhess.direction.direction import Direction, checked_course
 from keras_fuzzyhess.measure.probe import Probe
 from keras_fuzzyhess.measure.probes import Keep, ProbeEveryStep, ProbesInTurn
 from keras_fuzzyhess.measure.step_length import StepLength, UnitLength
@@ -71,7 +71,7 @@ class Algorithm:
         learning_rate: tf.Tensor,
         hold: tf.Tensor | bool,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """A step: vectors, and by how much of them the weights are to be less.
+        """A step: vectors, and the multiple of them that is to be subtracted.
 
         Args:
             gradients: List of packed vectors.
@@ -80,6 +80,7 @@ class Algorithm:
             hold: Scalar boolean, whether rates of the gain are not to move it.
         """
         course = self.direction(gradients, self.curvature, step)
+        course = checked_course(course, gradients)
         self.controller.update(self.trend, step.number, hold)
         length = course.factor * learning_rate * self.controller.gain
         return course.vectors, length * self.length.along(course.size)

@@ -124,7 +124,7 @@ class AveragesInValidation(keras.callbacks.Callback):
         """Nothing is put back: `fit` leaves the averages."""
         _with_averages.pop(self.model, None)
         for optimizer in _own_optimizers(self.model):
-            optimizer.finalize_variable_values(_averaged_by(optimizer, self.model))
+            optimizer.finalize_variable_values(optimizer.averaged_weights)
 
     def _averages_in(self) -> None:
         if not _still_in(self.model):
@@ -145,10 +145,10 @@ def _still_in(model: keras.Model) -> bool:
 
 def _put_in(model: keras.Model, by: object) -> None:
     averaged = []
-    if model.optimizer is not None:
-        averaged.append((inner_optimizer(model.optimizer), model.trainable_variables))
+    if (compiled := getattr(model, "optimizer", None)) is not None:
+        averaged.append((inner_optimizer(compiled), model.trainable_variables))
     for own in _own_optimizers(model):
-        averaged.append((own, _averaged_by(own, model)))
+        averaged.append((own, own.averaged_weights))
     variables = [v for _, variables in averaged for v in variables]
     weights = [(v, v.numpy()) for v in variables]
     for optimizer, variables_of_it in averaged:
@@ -160,18 +160,12 @@ def _put_in(model: keras.Model, by: object) -> None:
 
 def _own_optimizers(model: keras.Model) -> list[SecondGradientOptimizer]:
     """Those of this package that `fit` does not know."""
-    compiled = inner_optimizer(model.optimizer)
+    compiled = inner_optimizer(getattr(model, "optimizer", None))
     return [
         optimizer
         for optimizer in optimizers_of(model)
         if isinstance(optimizer, SecondGradientOptimizer) and optimizer is not compiled
     ]
-
-
-def _averaged_by(
-    optimizer: SecondGradientOptimizer, model: keras.Model
-) -> list[keras.Variable]:
-    return [v for v in model.weights if optimizer.averages(v)]
 
 
 def _put_back(model: keras.Model) -> None:

@@ -8,7 +8,7 @@ from keras_fuzzyhess.algorithm import Algorithm
 from keras_fuzzyhess.arguments import check_between, check_integer
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 from keras_fuzzyhess.control.controller import Controller
-from keras_fuzzyhess.direction import direction_config, named_direction
+from keras_fuzzyhess.direction import Direction, direction_config, named_direction
 from keras_fuzzyhess.fuzzy import (
     control_surface,
     default_rule_base,
@@ -83,7 +83,8 @@ class FuzzyHess(SecondGradientOptimizer):
             Defaults to `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a curvature
             probe and a loss probe are taken, after 400 steps half as often, and so on:
-            `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients.
+            `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients,
+            about half of these probes where the direction needs no curvature.
             Defaults to `10`: 1.10 gradients a step over 1,000 steps, 1.02 over 20,000.
         probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
@@ -94,9 +95,6 @@ class FuzzyHess(SecondGradientOptimizer):
         rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
             `skfuzzy.control.ControlSystem`. Defaults to
             `keras_fuzzyhess.fuzzy.default_rule_base()`.
-        direction: "diagonal", the direction above, "adam", the same without curvature,
-            or a `keras_fuzzyhess.direction.Direction` with constants of its own.
-            Defaults to `"diagonal"`.
         use_ema: Boolean, whether `fit` ends with the averaged weights. Defaults to
             `True`.
         ema_momentum: Float in [0, 1), the largest momentum of the average, which grows
@@ -104,6 +102,10 @@ class FuzzyHess(SecondGradientOptimizer):
         seed: Integer of at least 0, or `None`, seed of the random signs. With `None`
             one is drawn, after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
+        direction: "diagonal", the direction above, "adam", the same without curvature,
+            or a `keras_fuzzyhess.direction.Direction` with constants of its own:
+            then `beta_1`, `beta_2` and `curvature_power` must be left out.
+            Defaults to `"diagonal"`.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`:
             `weight_decay` (decoupled: a step also subtracts `weight_decay * rms * w`,
             and at most `w`, with `rms` the root mean square of the step over all
@@ -115,8 +117,9 @@ class FuzzyHess(SecondGradientOptimizer):
     Raises:
         ValueError: if an argument is out of its range (momenta are at most 0.999999,
             integers at most 2**31 - 1, those of Keras at most 1e12), if `rule_base`
-            cannot be used.
-        TypeError: if `rule_base` is none of the types above.
+            cannot be used, if a name of a direction is not known, or if one with
+            constants of its own comes with others.
+        TypeError: if `rule_base` or `direction` is none of the types above.
         OSError: if the file that it names cannot be read.
 
     Example:
@@ -144,11 +147,11 @@ class FuzzyHess(SecondGradientOptimizer):
         probe_radius=0.01,
         total_steps=None,
         rule_base=None,
-        direction="diagonal",
         use_ema=True,
         ema_momentum=0.999,
         seed=None,
         name="fuzzyhess",
+        direction="diagonal",
         **kwargs,
     ) -> None:
         super().__init__(
@@ -158,29 +161,28 @@ class FuzzyHess(SecondGradientOptimizer):
             name=name,
             **kwargs,
         )
-        self.direction = named_direction(
+        where = named_direction(
             direction, beta_1=beta_1, beta_2=beta_2, curvature_power=curvature_power
         )
-        self.probe_interval = check_integer(
+        self._probe_interval = check_integer(
             "probe_interval", probe_interval, 2, ", for two kinds take turns"
         )
-        self.probe_radius = check_between("probe_radius", probe_radius, 1e-8, 1e3)
+        self._probe_radius = check_between("probe_radius", probe_radius, 1e-8, 1e3)
         self.rule_base = resolve_rule_base(
             default_rule_base() if rule_base is None else rule_base
         )
         if seed is not None:
             seed = check_integer("seed", seed, 0, " or None")
         self.seed = seed
-        needs_curvature = self.direction.needs_curvature
         length = StepLength()
         probes = ProbesInTurn(
-            Curvature(self.probe_radius) if needs_curvature else None,
+            Curvature(self._probe_radius) if where.needs_curvature else None,
             AveragedLossTrend(),
             length,
-            self.probe_interval,
+            self._probe_interval,
         )
         controller = Controller(control_surface(self.rule_base))
-        self.algorithm = Algorithm(probes, self.direction, controller, length)
+        self.algorithm = Algorithm(probes, where, controller, length)
         self.total_steps = total_steps
 
     @classmethod
@@ -193,6 +195,38 @@ class FuzzyHess(SecondGradientOptimizer):
         'salo'
         """
         return SALO(**kwargs)
+
+    # Arguments that parts have taken over can be read, and not assigned.
+
+    @property
+    def direction(self) -> Direction:
+        """Where steps go."""
+        return self.algorithm.direction
+
+    @property
+    def beta_1(self) -> float | None:
+        """Momentum of the gradient; None if the direction has none of this name."""
+        return getattr(self.direction, "beta_1", None)
+
+    @property
+    def beta_2(self) -> float | None:
+        """Momentum of the squared gradient; None as for `beta_1`."""
+        return getattr(self.direction, "beta_2", None)
+
+    @property
+    def curvature_power(self) -> float | None:
+        """The share of curvature; None as for `beta_1`."""
+        return getattr(self.direction, "curvature_power", None)
+
+    @property
+    def probe_interval(self) -> int:
+        """At first every so many steps take a probe of each kind."""
+        return self._probe_interval
+
+    @property
+    def probe_radius(self) -> float:
+        """How far a curvature probe shifts every weight."""
+        return self._probe_radius
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""
@@ -217,4 +251,5 @@ class FuzzyHess(SecondGradientOptimizer):
         config = dict(config)  # Keras writes into it
         if config.get("rule_base") is not None:
             config["rule_base"] = restore_rule_base(config["rule_base"])
-        return super().from_config(config, custom_objects)
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            return super().from_config(config, custom_objects)

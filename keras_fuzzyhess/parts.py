@@ -1,12 +1,11 @@
-"""What the parts of an optimizer have in common: constants, and state that they make.
+"""What the parts of an optimizer have in common: state, and what they learn of a step.
 
-A part knows neither Keras's optimizers nor other parts. It is told of a step what it
-needs, decides by pure functions, and keeps what it must remember in variables.
+A part knows no optimizer. It is told of a step what it needs, decides by pure
+functions, and keeps what it must remember in variables.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -27,7 +26,7 @@ class Step(NamedTuple):
 
 
 class Part:
-    """Base of parts; a subclass is a dataclass whose fields are its constants."""
+    """Base of parts."""
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Makes the state; none, unless a subclass does.
@@ -37,17 +36,6 @@ class Part:
             add: Callable `(shape, initializer, dtype, name=...) -> keras.Variable`,
                 `add_variable` of Keras's optimizers.
         """
-
-    def get_config(self) -> dict[str, Any]:
-        """The constants by name."""
-        if not dataclasses.is_dataclass(self):
-            return {}
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The part with these constants, and without state."""
-        return cls(**config)
 
 
 def scalar(add: Callable, name: str, value: float = 0.0) -> keras.Variable:

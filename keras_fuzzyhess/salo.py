@@ -90,20 +90,36 @@ class SALO(SecondGradientOptimizer):
         **kwargs,
     ) -> None:
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        direction = Newton(beta_1, epsilon)
-        self.beta_1, self.epsilon = direction.beta_1, direction.epsilon
-        self.probe_radius = check_between("probe_radius", probe_radius, 1e-8, 1e3)
+        self._direction = Newton(beta_1, epsilon)
+        self._probe_radius = check_between("probe_radius", probe_radius, 1e-8, 1e3)
         self.rule_base = resolve_rule_base(
             paper_rule_base() if rule_base is None else rule_base
         )
-        curvature = Curvature(self.probe_radius, signs=False, squares=False)
+        curvature = Curvature(self._probe_radius, signs=False, squares=False)
         self.algorithm = Algorithm(
             ProbeEveryStep(curvature, LossTrend()),
-            direction,
+            self._direction,
             Controller(control_surface(self.rule_base)),
             UnitLength(),
         )
         self.total_steps = total_steps
+
+    # Arguments that parts have taken over can be read, and not assigned.
+
+    @property
+    def beta_1(self) -> float:
+        """Momentum of the gradient."""
+        return self._direction.beta_1
+
+    @property
+    def epsilon(self) -> float:
+        """What is added to the curvature."""
+        return self._direction.epsilon
+
+    @property
+    def probe_radius(self) -> float:
+        """How far a curvature probe shifts every weight."""
+        return self._probe_radius
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""

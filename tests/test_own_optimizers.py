@@ -152,3 +152,33 @@ def test_two_replicas():
     assert any(
         (a != b).any() for a, b in zip(weights, model.get_weights(), strict=True)
     )
+
+
+def test_a_train_step_of_a_model_that_is_not_compiled():
+    """In a loop of one's own there is no `fit` that could end without the averages."""
+    model = Pair()
+    with pytest.warns(UserWarning, match="eager code"):
+        for _ in range(2):
+            model.train_step((tf.constant(X[:16]), tf.constant(Y[:16])))
+    assert int(model.own[0].iterations) == 2
+
+
+def test_salos_averages_are_put_in_as_well():
+    class Alone(keras.Sequential):
+        def train_step(self, data):
+            with tf.GradientTape() as tape:
+                loss = self.own.scale_loss(mean_square(self(data[0]), data[1]))
+            weights = self.trainable_weights
+            self.own.apply(tape.gradient(loss, weights), weights)
+            return {"loss": loss}
+
+    keras.utils.set_random_seed(0)
+    model = Alone([layers.Input((6,)), layers.Dense(8, "tanh"), layers.Dense(1)])
+    model.own = FuzzyHess.salo(use_ema=True, ema_momentum=0.9)
+    model.compile(jit_compile=False)
+    weights, _ = fit(model, AveragesInValidation())
+    assert any(
+        (a != b).any() for a, b in zip(weights, model.get_weights(), strict=True)
+    )
+    averages = model.own._model_variables_moving_average
+    assert_same(model.get_weights(), [a.numpy() for a in averages])

@@ -91,6 +91,7 @@ def test_untold_losses_are_refused_with_the_way_out():
         trained(lambda optimizer, model: [error(model), penalty(model)])
 
 
+@pytest.mark.slow
 def test_one_optimizer_for_two_networks_whose_losses_are_told_before_both_steps():
     """Each step has the loss of its own gradients, not the sum."""
 

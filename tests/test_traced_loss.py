@@ -265,6 +265,23 @@ def test_unscales_the_loss_as_the_gradients(divisor):
     np.testing.assert_allclose(step(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("divisors", [(4.0, 1.0), (4.0, 2.0), (4.0, None)])
+def test_finds_none_where_gradients_were_divided_by_different_numbers(divisors):
+    variables = [tf.Variable(W), tf.Variable(2 * W)]
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.add_n([tf.reduce_sum(w**2) for w in variables])
+        gradients = [
+            g if divisor is None else g / divisor
+            for g, divisor in zip(tape.gradient(loss, variables), divisors, strict=True)
+        ]
+        assert find_loss(gradients, variables) is None
+
+    step()
+
+
 def test_leaves_no_graph_behind():
     """A recompiled model's graph must go, with all that it has captured."""
     import gc

@@ -195,7 +195,10 @@ def sum_of_losses(losses: Sequence[tf.Tensor]) -> tf.Tensor | None:
     7.0
     """
     scalars = [scalar_loss(loss) for loss in losses]
-    return sum(tf.cast(s, scalars[0].dtype) for s in scalars) if scalars else None
+    if len(scalars) < 2:
+        return scalars[0] if scalars else None
+    dtype = tf.float64 if any(s.dtype == tf.float64 for s in scalars) else tf.float32
+    return tf.add_n([tf.cast(s, dtype) for s in scalars])
 
 
 def scalar_loss(loss: tf.Tensor) -> tf.Tensor:

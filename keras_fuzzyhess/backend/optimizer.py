@@ -66,6 +66,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._warn_of_eager_code = refusals.EagerCodeWarning()
         self._warn_of_own_optimizer = OwnOptimizerWarning()
         self._loaded_state: Sequence = ()
+        self._first_values: dict[int, Callable] = {}
 
     # What users and Keras call.
 
@@ -73,8 +74,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """Takes note of the loss and scales it by `loss_scale_factor`, if given.
 
         `fit` calls it. A training loop of your own calls it inside the tape; without,
-        the optimizer looks for the loss in the traced step (`traced_loss.py`). The
-        losses of several calls before one step count as their sum, so multiply losses
+        the optimizer looks for the loss in the traced step (`traced_loss.py`). In a
+        traced step the losses of several calls count as their sum, so multiply losses
         by their weights, not gradients.
 
         Args:
@@ -130,6 +131,11 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         True
         """
         variables = list(variables)
+        if not variables:
+            raise ValueError(
+                "`minimize` must be given weights to train. Received: an empty list. "
+                "Give `model.trainable_variables` of a model that is built."
+            )
         if not tf.executing_eagerly():
             with tf.GradientTape() as tape:
                 loss = loss_fn()
@@ -177,7 +183,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
                 trainable_variables = self._trainable_variables
             variables = list(trainable_variables)
             grads = dense_gradients(grads, variables)
-            if self.use_ema and self._averages_weights:
+            if self.use_ema:
                 self._warn_of_own_optimizer(self)
             self._apply_if_finite(grads, variables)
         finally:
@@ -199,7 +205,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._finite = FiniteSteps(self.add_variable)
         self._probes = self.add_variable((), dtype="int", name="probes")
         self._places = {self._var_key(v): i for i, v in enumerate(weights)}
-        self.algorithm.build(weights, self.add_variable)
+        self.algorithm.build(weights, self._add_with_first_value)
         if self._averages_weights:
             self._build_averages(variables)
         if self.algorithm.probes.draws_signs:
@@ -208,6 +214,14 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         values, self._loaded_state = self._loaded_state, ()
         if values:
             self._assign_state(values)
+
+    def _add_with_first_value(
+        self, shape, initializer="zeros", dtype=None, **kwargs
+    ) -> keras.Variable:
+        """`add_variable`, and notes what `start_anew` sets the variable to."""
+        variable = self.add_variable(shape, initializer, dtype, **kwargs)
+        self._first_values[id(variable)] = keras.initializers.get(initializer)
+        return variable
 
     def _build_averages(self, variables) -> None:
         if not self.use_ema:  # else Keras has made them
@@ -333,7 +347,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
     def _observe(self, probe: Probe, variables) -> None:
         tells: tf.Tensor | bool = True
         if self._averages_weights:
-            tells = self._average.tell_of_length(self.iterations)
+            tells = self._average.tells_of_length(self.iterations)
         keep_or_drop = self._finite.keep_or_drop
         self.algorithm.observe(probe, self._step(variables), tells, keep_or_drop)
 
@@ -414,10 +428,10 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """Settles the warning that nobody is going to put the averages in."""
         self._warn_of_own_optimizer.settle()
 
-    def averages(self, variable: keras.Variable) -> bool:
-        """Whether it keeps an average of a weight for its own measurements."""
-        is_averaging = self.built and self._averages_weights
-        return is_averaging and self._average.of(variable) is not None
+    @property
+    def averaged_weights(self) -> list[keras.Variable]:
+        """Those in whose place the averages are put, in the order of `build`."""
+        return list(self._trainable_variables) if self.built and self.use_ema else []
 
     def install_averages(self, variables: Sequence[keras.Variable]) -> None:
         """Puts the averages in the place of the weights; the training may go on.
@@ -448,13 +462,15 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         >>> bool(min(path[1][0], path[2][0]) < w[0] < max(path[1][0], path[2][0]))
         True
         """
+        if not self.built:
+            return
         finalize = functools.partial(super().finalize_variable_values, var_list)
         if tf.inside_function():
             cond_in_every_replica(self.iterations > 0, finalize, lambda: None)
-        elif self.built and int(self.iterations.numpy()) > 0:
+        elif int(self.iterations.numpy()) > 0:
             finalize()
         self.warn_of_skipped_steps()
-        if self.built and self.use_ema and self._averages_weights:
+        if self.use_ema and self._averages_weights:
             self._average.start_anew(self.iterations)
 
     def warn_of_skipped_steps(self) -> None:
@@ -603,10 +619,16 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         0
         """
         self._loaded_state = ()
-        for variable in self.variables if self.built else ():
-            if variable.name not in saved_state.KEPT:
-                first = saved_state.FIRST_VALUES.get(variable.name, 0)
-                variable.assign(keras.ops.full(variable.shape, first, variable.dtype))
+        if not self.built:
+            return
+        # Arguments stay, and random numbers, which need not come again.
+        kept = [self._learning_rate, self.algorithm.controller.horizon]
+        if self.algorithm.probes.draws_signs:
+            kept.append(self._seed_generator.state)
+        for variable in self.variables:
+            if not any(variable is other for other in kept):
+                first = self._first_values.get(id(variable), keras.initializers.Zeros())
+                variable.assign(first(variable.shape, variable.dtype))
         averages = getattr(self, "_model_variables_moving_average", ())
         for weight, average in zip(self._trainable_variables, averages, strict=False):
             if average is not None:
@@ -614,6 +636,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
     def _assign_state(self, values: Sequence) -> None:
         saved_state.check_state_fits(values, self.variables)
+        if self._averages_weights:
+            self._average.trust_all()
         with tf.init_scope():  # not in the graph of a first step, if that builds it
             for variable, value in zip(self.variables, values, strict=True):
                 variable.assign(value)

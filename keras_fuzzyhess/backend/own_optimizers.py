@@ -55,7 +55,8 @@ class OwnOptimizerWarning:
             optimizer: A `keras.optimizers.Optimizer` with `use_ema=True`.
         """
         model = _stepping_model() if self._is_due else None
-        if model is None or inner_optimizer(model.optimizer) is optimizer:
+        compiled = getattr(model, "optimizer", None)
+        if compiled is None or inner_optimizer(compiled) is optimizer:
             return
         self._is_due = False
         name = type(optimizer).__name__
@@ -73,8 +74,10 @@ class OwnOptimizerWarning:
 def _stepping_model() -> keras.Model | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name == "train_step":
-            owner = frame.f_locals.get("self")
+        # The second is what AutoGraph makes of one that is decorated.
+        if frame.f_code.co_name in ("train_step", "tf__train_step"):
+            first = frame.f_code.co_varnames[:1]
+            owner = frame.f_locals.get(*first) if first else None
             return owner if isinstance(owner, keras.Model) else None
         frame = frame.f_back
     return None

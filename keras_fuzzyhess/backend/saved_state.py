@@ -19,13 +19,6 @@ LAYOUT_VERSION = 7
 
 VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY = "layout_version", "checksum", "optimizer"
 
-KEPT = {"learning_rate", "total_steps", "seed_generator_state"}
-"""Names of variables that an optimizer which starts anew keeps: arguments, and random
-numbers, which need not come again."""
-
-FIRST_VALUES = {"gain": 1.0}
-"""Of the other variables those that do not start at zero."""
-
 REMEDY = (
     "To go on without the state, load the weights alone, by "
     "`keras.saving.load_model(path, compile=False)`, or from a '.weights.h5' by "

@@ -19,14 +19,15 @@ _ONES = re.compile(r"ones(_like)?(_\d+)?")  # as tapes name what they begin with
 _SUMS = ("Add", "AddV2", "AddN", "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims")
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 # What hands a gradient on as it is, bounds it, or joins the slices of an embedding.
-_SAME: tuple[str, ...] = (
+_SAME = (
     "Identity",
     "Cast",
     "Reshape",
     "UnsortedSegmentSum",
     "ClipByValue",
+    "Minimum",
+    "Maximum",
 )
-_SAME += ("Minimum", "Maximum")
 _CLIPPING = re.compile(r"(^|/)clip_by_(global_)?norm(_\d+)?(/|$)")
 _SAMPLES = re.compile(r"(^|/)loop_body(_\d+)?/")  # `tape.jacobian` traces one of many
 
@@ -93,7 +94,11 @@ def find_loss(
         ):
             return None
     loss = scalar_loss(losses[0])
-    scale = _common_divisor(gradients, set(path))
+    divisors = _divisors(gradients, set(path))
+    is_of_all = len(divisors) in (0, len(gradients))
+    if not is_of_all or len({_source(divisor) for divisor in divisors}) > 1:
+        return None
+    scale = divisors[0] if divisors else None
     return loss if scale is None else loss / tf.cast(scale, loss.dtype)
 
 
@@ -234,11 +239,11 @@ def _is_of_a_tape(gradient: tf.Tensor) -> bool:
     return True
 
 
-def _common_divisor(
+def _divisors(
     gradients: Sequence[tf.Tensor], path: set[tf.Operation]
-) -> tf.Tensor | None:
-    """The constant that all gradients were divided by in the end, if there is one."""
-    divisors = [
+) -> list[tf.Tensor]:
+    """The scalars that gradients were divided by in the end, as by a loss scale."""
+    return [
         g.op.inputs[1]
         for g in gradients
         if g.op.type == "RealDiv"
@@ -246,8 +251,6 @@ def _common_divisor(
         and g.op.inputs[1].shape.rank == 0
         and g.op.inputs[1].op not in path
     ]
-    same = {_source(divisor) for divisor in divisors}
-    return divisors[0] if len(divisors) == len(gradients) and len(same) == 1 else None
 
 
 def _source(tensor: tf.Tensor):

@@ -49,6 +49,7 @@ class WeightAverages:
         self._start, self._momentum = start, momentum
         self._stepped = _Stepped()
         self._ever_stepped: set[str] = set()
+        self._is_loaded = False
 
     def of(self, variable: tf.Variable) -> tf.Variable | None:
         """None for weights that the optimizer does not know or does not average."""
@@ -81,11 +82,14 @@ class WeightAverages:
         self._ever_stepped |= self._stepped.keys
 
     def move(
-        self, variables: Sequence[keras.Variable], step: tf.Tensor, held: tf.Tensor
+        self,
+        variables: Sequence[keras.Variable],
+        step: tf.Tensor,
+        held: tf.Tensor | bool,
     ) -> None:
         """Moves the averages towards the weights, but where `held`.
 
-        Overrides Keras's for a momentum that grows, so that the average has no bias
+        By a momentum that grows, unlike Keras's, so that the average has no bias
         towards the first weights and needs no horizon.
         """
         rate = averaging_rate(step, self._start.value, self._momentum)
@@ -117,7 +121,8 @@ class WeightAverages:
         is_average = has_average(step, self._start.value)
         for variable in variables:
             # A weight without gradients moves only if others set it, to stay there.
-            never = self._ever_stepped and self._key(variable) not in self._ever_stepped
+            known = self._ever_stepped and not self._is_loaded
+            never = known and self._key(variable) not in self._ever_stepped
             if (average := self.of(variable)) is None or never:
                 continue
 
@@ -128,6 +133,10 @@ class WeightAverages:
 
             update(native_variable(variable), put, args=(average,))
 
+    def trust_all(self) -> None:
+        """After a state was loaded, of which it is not known what was stepped."""
+        self._is_loaded = True
+
     def start_anew(self, step: tf.Tensor) -> None:
         """From now on: the next average is one of later weights."""
         start = tf.cast(step, tf.int64)
@@ -135,7 +144,7 @@ class WeightAverages:
         start = tf.where(start > 1, start, 0)
         self._start.assign(tf.cast(start, self._start.dtype))
 
-    def tell_of_length(self, step: tf.Tensor) -> tf.Tensor:
+    def tells_of_length(self, step: tf.Tensor) -> tf.Tensor:
         """Whether a loss at the average tells anything."""
         return tells_of_step_length(step, self._start.value)
 

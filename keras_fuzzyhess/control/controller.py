@@ -1,8 +1,8 @@
 """What the fuzzy system is told and what is done with its answer.
 
-Pure functions of signals and state. Inputs of the rule base are the trend of the
-loss and the progress of the training, as in arXiv 2403.15416; how both are computed
-is our choice, for the paper does not publish it.
+Pure functions of signals, and the state that they move. Inputs of the rule base are
+the trend of the loss and the progress of the training, as in arXiv 2403.15416; how both
+are computed is our choice, for the paper does not publish it.
 """
 
 from collections.abc import Callable, Sequence

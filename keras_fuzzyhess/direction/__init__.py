@@ -1,7 +1,11 @@
 """Directions: where a step goes. How far it goes is decided elsewhere."""
 
 from keras_fuzzyhess.direction.diagonal import Diagonal
-from keras_fuzzyhess.direction.direction import Course, Direction
+from keras_fuzzyhess.direction.direction import (
+    Course,
+    Direction,
+    MeasuredCurvature,
+)
 from keras_fuzzyhess.direction.named import direction_config, named_direction
 from keras_fuzzyhess.direction.newton import Newton
 
@@ -9,6 +13,7 @@ __all__ = [
     "Course",
     "Diagonal",
     "Direction",
+    "MeasuredCurvature",
     "Newton",
     "direction_config",
     "named_direction",

@@ -1,7 +1,8 @@
 """What a direction is: where a step goes, without how far."""
 
+import inspect
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import tensorflow as tf
 
@@ -13,10 +14,10 @@ class Course(NamedTuple):
     """Where a step goes: along `-factor vectors`.
 
     Attributes:
-        vectors: List of packed vectors.
-        size: Scalar, the root mean square that the step length is measured with: a
-            step is `factor length / size` times the vectors, if `size` is as usual.
-        factor: Float by which the vectors are longer than meant.
+        vectors: List of packed vectors, one for each of the gradients.
+        size: Scalar, the root mean square of the vectors. Where it exceeds 1.5 times
+            its average over the steps before, the step is shortened to that.
+        factor: Float by which the vectors are to be multiplied.
     """
 
     vectors: list[tf.Tensor]
@@ -37,6 +38,12 @@ class MeasuredCurvature(Protocol):
 
 class Direction(Part):
     """Base of directions. A subclass implements `__call__`, and `build` for its state.
+
+    The arguments of its constructor, if it has any, are its constants: it keeps them
+    under their names, as a dataclass does, or overrides `get_config`.
+
+    Gradients are packed: short weights are joined to vectors (`state/packing.py`), and
+    `PackedState` and `MeanSquares` keep averages of that form.
 
     Attributes:
         needs_curvature: Whether it asks for curvature. Without, none is probed and
@@ -72,4 +79,66 @@ class Direction(Part):
         Returns:
             `Course`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"`{type(self).__name__}` must implement `__call__(self, gradients, "
+            "curvature, step)`, which returns a `Course`."
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constants by name.
+
+        Raises:
+            ValueError: if one is not kept under its name.
+        """
+        names = list(inspect.signature(type(self)).parameters)
+        for name in names:
+            if not hasattr(self, name):
+                raise ValueError(
+                    f"`{type(self).__name__}` must keep its argument `{name}` as an "
+                    f"attribute, to be saved. Received: none. Set `self.{name}`, or "
+                    "override `get_config`."
+                )
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The direction with these constants, and without state."""
+        return cls(**config)
+
+
+def checked_course(course: Any, gradients: Sequence[tf.Tensor]) -> Course:
+    """What a direction has returned, if a step can be taken with it.
+
+    Raises:
+        TypeError: if it is no `Course`.
+        ValueError: if its vectors or its size do not have the shapes that they must.
+
+    Example:
+
+    >>> gradients = [tf.zeros(3)]
+    >>> float(checked_course(Course(gradients, 1.0), gradients).size)
+    1.0
+    """
+    if not isinstance(course, Course):
+        raise TypeError(
+            "A direction must return a `keras_fuzzyhess.direction.Course`. Received: "
+            f"{course!r} of type {type(course).__name__}"
+        )
+    shapes = [tuple(g.shape) for g in gradients]
+    received = course.vectors
+    if isinstance(received, list | tuple):
+        received = [tuple(vector.shape) for vector in received]
+    if not isinstance(received, list) or received != shapes:
+        raise ValueError(
+            "The vectors of a `Course` must be a list with the shapes of the gradients,"
+            f" {shapes}. Received: {received}"
+        )
+    size = tf.cast(course.size, tf.float32)
+    if size.shape.rank != 0:
+        raise ValueError(
+            f"The size of a `Course` must be a scalar. Received: shape {size.shape}"
+        )
+    vectors = [
+        tf.cast(v, g.dtype) for v, g in zip(course.vectors, gradients, strict=True)
+    ]
+    return course._replace(vectors=vectors, size=size)

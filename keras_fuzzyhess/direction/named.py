@@ -1,5 +1,6 @@
 """Directions by name, as the optimizer's argument takes them."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,10 @@ def named_direction(
     >>> named_direction("adam", **constants).get_config()["curvature_power"]
     0.0
     """
-    given = {n: v for n, v in constants.items() if v != getattr(Diagonal, n)}
+    flat = Diagonal(**constants)  # which checks them
+    given = {
+        n: v for n, v in constants.items() if getattr(flat, n) != getattr(Diagonal, n)
+    }
     if isinstance(direction, str):
         if direction not in NAMES:
             raise ValueError(
@@ -56,9 +60,8 @@ def named_direction(
                     "direction='diagonal' with it."
                 )
         return Diagonal(**constants | said)
-    if isinstance(direction, Mapping):
-        own = {"config": {**direction.get("config", {}), **given}}
-        return keras.saving.deserialize_keras_object({**direction, **own})
+    if isinstance(direction, Mapping) and "class_name" in direction:
+        direction, given = _restored(direction, given)
     if not isinstance(direction, Direction):
         raise TypeError(
             "`direction` must be a name or a `keras_fuzzyhess.direction.Direction`. "
@@ -70,7 +73,20 @@ def named_direction(
             f"Received: {', '.join(given)} beside direction={direction!r}. Write "
             f"`direction={type(direction).__name__}(...)` with them."
         )
-    return direction.from_config(direction.get_config())
+    if not isinstance(direction.needs_curvature, bool):
+        raise TypeError(
+            "`needs_curvature` of a direction must be a bool. Received: "
+            f"{direction.needs_curvature!r}. If it is a method, make it a property."
+        )
+    return copy.copy(direction)
+
+
+def _restored(direction: Mapping[str, Any], given: dict[str, Any]) -> tuple[Any, dict]:
+    """From `direction_config`, with the constants that are not in it but beside it."""
+    if direction.get("registered_name") == keras.saving.get_registered_name(Diagonal):
+        config = {**direction.get("config", {}), **given}
+        direction, given = {**direction, "config": config}, {}
+    return keras.saving.deserialize_keras_object(dict(direction)), given
 
 
 def direction_config(direction: Direction) -> dict[str, Any]:
@@ -89,6 +105,6 @@ def direction_config(direction: Direction) -> dict[str, Any]:
     serialized = keras.saving.serialize_keras_object(direction)
     own = dict(serialized["config"])
     flat = {}
-    if isinstance(direction, Diagonal):
+    if type(direction) is Diagonal:
         flat = {name: own.pop(name) for name in FLAT}
     return {"direction": serialized | {"config": own}} | flat

@@ -40,7 +40,7 @@ class ProbesInTurn(Part):
         interval: int,
     ) -> None:
         self.curvature, self._trend = curvature, trend
-        self.length, self._interval = length, interval
+        self.length, self.interval = length, interval
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates what is kept."""
@@ -55,8 +55,12 @@ class ProbesInTurn(Part):
 
     def due(self, step: tf.Tensor) -> DueProbes:
         """Which probe a step takes."""
-        due = probe_schedule(step, self._interval)
-        return due if self.curvature else due._replace(curvature=tf.constant(False))
+        due = probe_schedule(step, self.interval)
+        return (
+            due
+            if self.curvature is not None
+            else due._replace(curvature=tf.constant(False))
+        )
 
     def are_due(self, step: tf.Tensor) -> tf.Tensor:
         """Whether a step takes a probe of any kind."""

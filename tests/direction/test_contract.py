@@ -1,5 +1,7 @@
 """What holds of every direction, one of a few lines included."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.direction import Course, Diagonal, Direction, Newton
 from keras_fuzzyhess.direction.named import FLAT, NAMES
-from keras_fuzzyhess.parts import move_unbiased
+from keras_fuzzyhess.parts import move_unbiased, scalar
 from keras_fuzzyhess.state.packing import PackedState
 from tests import networks
 from tests.contract.training import count_traces
@@ -46,7 +48,14 @@ DIRECTIONS = {
     "sign of the momentum": SignOfMomentum,
     "mean curvature": MeanCurvature,
 }
-every = pytest.mark.parametrize("make", DIRECTIONS.values(), ids=DIRECTIONS)
+QUICK = ("adam", "sign of the momentum")  # the others are slow
+every = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name, make in DIRECTIONS.items()
+    ],
+)
 
 
 def model_with(make, jit_compile=False):
@@ -146,6 +155,91 @@ def test_an_optimizer_has_a_direction_of_its_own():
     assert one.direction.get_config() == direction.get_config()
 
 
+class Share(Direction):
+    """Its constant in a constructor of its own, its state begins at one."""
+
+    def __init__(self, share=0.5):
+        self.share = share
+
+    def build(self, weights, add):
+        self.trust = scalar(add, "gain", 1.0)  # a name that others have too
+
+    def __call__(self, gradients, curvature, step):
+        factor = self.share * self.trust.value
+        self.trust.assign(0.5)
+        return Course([factor * g for g in gradients], tf.constant(1.0))
+
+
+def test_constants_of_a_constructor_are_kept():
+    optimizer = FuzzyHess(direction=Share(0.9))
+    assert optimizer.direction.share == 0.9
+    again = FuzzyHess.from_config(optimizer.get_config(), {"Share": Share})
+    assert again.direction.share == 0.9
+
+
+def test_constants_that_are_not_kept_under_their_names_are_refused():
+    class Hidden(Direction):
+        def __init__(self, share):
+            self.hidden = share
+
+    with pytest.raises(ValueError, match="keep its argument `share` as an attribute"):
+        FuzzyHess(direction=Hidden(0.5)).get_config()
+
+
+def test_state_of_a_direction_begins_anew_where_it_began():
+    w, optimizer = tf.Variable([1.0]), FuzzyHess(direction=Share(), total_steps=9)
+    optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+    assert float(optimizer.direction.trust) == 0.5
+    optimizer.start_anew()
+    assert float(optimizer.direction.trust) == 1.0
+    assert optimizer.total_steps == 9 and int(optimizer.iterations) == 0
+
+
+@keras.saving.register_keras_serializable("tests")
+@dataclasses.dataclass(eq=False)
+class Slower(Diagonal):
+    beta_1: float = 0.95
+
+
+def test_a_direction_made_of_another_keeps_its_own_constants():
+    for beta_1 in (0.9, 0.95):
+        config = FuzzyHess(direction=Slower(beta_1=beta_1)).get_config()
+        assert FuzzyHess.from_config(config).beta_1 == beta_1
+
+
+RETURNED = {
+    "nothing": (lambda g: None, TypeError, "must return a `keras_fuzzyhess"),
+    "a list": (lambda g: g, TypeError, "must return a `keras_fuzzyhess"),
+    "too few": (lambda g: Course([], 1.0), ValueError, "list with the shapes"),
+    "a tensor": (lambda g: Course(g[0], 1.0), ValueError, "list with the shapes"),
+    "other shapes": (
+        lambda g: Course([x[:1] for x in g], 1.0),
+        ValueError,
+        "list with the shapes",
+    ),
+    "a size for each": (lambda g: Course(g, g[0]), ValueError, "must be a scalar"),
+}
+
+
+@pytest.mark.parametrize("course_of, error, told", RETURNED.values(), ids=RETURNED)
+def test_what_is_no_course_is_refused(course_of, error, told):
+    class Wrong(Direction):
+        def __call__(self, gradients, curvature, step):
+            return course_of(gradients)
+
+    w, optimizer = tf.Variable([1.0, 2.0]), FuzzyHess(direction=Wrong())
+    with pytest.raises(error, match=told):
+        optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+
+
+def test_arguments_that_parts_have_cannot_be_assigned():
+    optimizer = FuzzyHess(beta_1=0.8, probe_interval=4)
+    assert optimizer.beta_1 == 0.8 and optimizer.probe_interval == 4
+    for name in ("beta_1", "direction", "probe_interval", "probe_radius"):
+        with pytest.raises(AttributeError):
+            setattr(optimizer, name, 3)
+
+
 @pytest.mark.parametrize(
     "arguments, error, told",
     [
@@ -162,6 +256,7 @@ def test_an_optimizer_has_a_direction_of_its_own():
             ValueError,
             "direction='diagonal'",
         ),
+        ({"direction": {"foo": 1}}, TypeError, "must be a name or a"),
         ({"beta_1": 1.5}, ValueError, r"`beta_1` must be in \[0, 1\)"),
     ],
 )

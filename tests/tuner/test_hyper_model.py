@@ -200,6 +200,7 @@ def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
     assert promoted and set(begun_at) == {0, 512 // 64}
 
 
+@pytest.mark.slow
 def test_hyperband_ends_where_all_diverge(tmp_path):
     made = hypermodel(exploding(1.0), loss="mse", optimizer_fn=Diverging)
     searching = tuner("Hyperband", tmp_path, made, max_epochs=2, factor=2)

@@ -30,6 +30,7 @@ def test_averages_are_what_is_validated(tmp_path):
     assert scores(searching) == {"0": score}
 
 
+@pytest.mark.slow
 def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
     class Steps(keras.callbacks.Callback):
         """Appends the number of steps that the optimizer has taken before."""
