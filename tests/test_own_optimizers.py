@@ -126,6 +126,7 @@ def test_without_averages_there_is_no_warning():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_loss_scaling_around_them():
     keras.config.set_dtype_policy("mixed_float16")
     model = pair(wrap=keras.optimizers.LossScaleOptimizer)
@@ -144,6 +145,7 @@ def test_no_compiled_optimizer_at_all():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_two_replicas():
     with mirrored_strategy().scope():

@@ -217,6 +217,7 @@ def test_other_optimizers_and_bases():
     assert isinstance(optimizer, SALO) and optimizer.rule_base == paper_rule_base()
 
 
+@pytest.mark.slow
 def test_changed_space_on_resume_is_an_error(tmp_path):
     searching = search(tuner("RandomSearch", tmp_path, max_trials=1))
     assert best_rule_base(searching).name == "default"

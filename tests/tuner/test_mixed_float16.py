@@ -18,6 +18,7 @@ def hypermodel():
     return FuzzyHessHyperModel(network16, search="weights", loss=LOSS)
 
 
+@pytest.mark.slow
 def test_averages_are_what_is_validated(tmp_path):
     searching = search(tuner("RandomSearch", tmp_path, hypermodel(), max_trials=1))
     keras.utils.set_random_seed(0)
