@@ -11,10 +11,7 @@ from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.loss_trend import LossTrend
 from keras_fuzzyhess.measure.probe import Probe
 from keras_fuzzyhess.measure.probe_schedule import DueProbes, probe_schedule
-from keras_fuzzyhess.measure.step_length import (
-    StepLength,
-    shortening,
-)
+from keras_fuzzyhess.measure.step_length import StepLength, shortening
 from keras_fuzzyhess.parts import Part, Step
 from keras_fuzzyhess.state.vectors import dot
 
@@ -56,11 +53,9 @@ class ProbesInTurn(Part):
     def due(self, step: tf.Tensor) -> DueProbes:
         """Which probe a step takes."""
         due = probe_schedule(step, self.interval)
-        return (
-            due
-            if self.curvature is not None
-            else due._replace(curvature=tf.constant(False))
-        )
+        if self.curvature is None:
+            return due._replace(curvature=tf.constant(False))
+        return due
 
     def are_due(self, step: tf.Tensor) -> tf.Tensor:
         """Whether a step takes a probe of any kind."""
