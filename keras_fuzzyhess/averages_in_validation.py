@@ -145,8 +145,9 @@ def _still_in(model: keras.Model) -> bool:
 
 def _put_in(model: keras.Model, by: object) -> None:
     averaged = []
-    if (compiled := getattr(model, "optimizer", None)) is not None:
-        averaged.append((inner_optimizer(compiled), model.trainable_variables))
+    compiled = inner_optimizer(getattr(model, "optimizer", None))
+    if compiled is not None and compiled.use_ema:  # else it has none to put in
+        averaged.append((compiled, model.trainable_variables))
     for own in _own_optimizers(model):
         averaged.append((own, own.averaged_weights))
     variables = [v for _, variables in averaged for v in variables]
