@@ -11,7 +11,7 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
-# All the rest, as `tests/fast.py` tells them apart: about twenty minutes.
+# The rest, as `tests/helpers/fast.py` tells them apart: about twenty minutes.
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 
@@ -39,7 +39,7 @@ sweep: .venv/ready
 
 # Kills a training forty times and compares what goes on: a quarter of an hour.
 kills: .venv/ready
-	$(BIN)/python -m tests.kill_and_resume
+	$(BIN)/python -m tests.helpers.kill_and_resume
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from tests.replicas import mirrored_strategy
+from tests.helpers.replicas import mirrored_strategy
 
 # Two logical devices, so that two replicas can run; the first is used by default.
 tf.config.set_logical_device_configuration(

@@ -86,6 +86,16 @@ def test_raw_operations_and_private_names_of_keras_are_in_the_backend():
             assert not private.search(path.read_text()), path
 
 
+def test_tests_lie_in_folders_like_what_they_test():
+    """Beside what is of no folder alone, and the helpers, which are no tests."""
+    like = {path.parent.relative_to(PACKAGE).as_posix() for path in FILES} - {"."}
+    like |= {"tuner", "examples", "benchmarks"}
+    of_all = {"contract", "fuzzing", "golden", "sweep"}
+    tests = (ROOT / "tests").rglob("test_*.py")
+    found = {path.parent.relative_to(ROOT / "tests").as_posix() for path in tests}
+    assert found - {"."} == like | of_all
+
+
 def test_inheritance_is_at_most_two_deep():
     for path in FILES:
         name = f"keras_fuzzyhess.{module_of(path)}"

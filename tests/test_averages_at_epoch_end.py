@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
-from tests import networks
-from tests.fast import first_fast
-from tests.small_training import assert_same, compiled
+from tests.helpers import networks
+from tests.helpers.fast import first_fast
+from tests.helpers.small_training import assert_same, compiled
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=0),

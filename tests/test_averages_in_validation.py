@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
-from tests import networks
-from tests.fast import first_fast
+from tests.helpers import networks
+from tests.helpers.fast import first_fast
 
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=0),

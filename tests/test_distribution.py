@@ -82,5 +82,5 @@ def test_readme_example_runs_where_the_wheel_is_installed(distributions, tmp_pat
     origin = "import keras_fuzzyhess; print(keras_fuzzyhess.__file__)"
     imported = run(python, "-I", "-c", origin, cwd=tmp_path).strip()
     assert Path(imported).is_relative_to(installed)
-    example = ROOT / "tests" / "readme_example.py"
+    example = ROOT / "tests" / "helpers" / "readme_example.py"
     assert "'probes'" in run(python, "-I", example, cwd=tmp_path)

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from tests import networks
-from tests.fast import each_value_fast
-from tests.small_training import OPTIMIZERS, compiled, either, fit
+from tests.helpers import networks
+from tests.helpers.fast import each_value_fast
+from tests.helpers.small_training import OPTIMIZERS, compiled, either, fit
 
 
 def train(optimizer, loss_fn, w, steps):

@@ -8,7 +8,7 @@ import pytest
 from tests.contract.modes import MODES
 from tests.contract.table import SITUATIONS
 from tests.contract.test_cells import CELLS
-from tests.fast import cells, first_fast, is_fast
+from tests.helpers.fast import cells, first_fast, is_fast
 
 TABLES = [
     {"a": "xyz", "b": [1, 2]},

@@ -1,10 +1,10 @@
-"""A short form of `python -m tests.kill_and_resume`: two kills instead of forty."""
+"""A short form of `make kills`: two kills instead of forty."""
 
 import random
 
 import pytest
 
-from tests.kill_and_resume import STEPS, WAYS, kills, train
+from tests.helpers.kill_and_resume import STEPS, WAYS, kills, train
 
 
 @pytest.mark.slow

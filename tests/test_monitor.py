@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess, FuzzyHessMonitor
-from tests import networks
+from tests.helpers import networks
 
 BATCHES = 4
 

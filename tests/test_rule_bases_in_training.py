@@ -14,8 +14,8 @@ import pytest
 from keras_fuzzyhess import FuzzyHess, FuzzyHessMonitor, RuleBase
 from keras_fuzzyhess.control.controller import SLOWING
 from keras_fuzzyhess.fuzzy import Rule, Term, Variable, default_rule_base
-from tests import networks
-from tests.rule_bases import (
+from tests.helpers import networks
+from tests.helpers.rule_bases import (
     five_by_five,
     five_terms_of_the_user,
     trapezoids_of_the_user,

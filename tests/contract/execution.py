@@ -22,8 +22,8 @@ from tests.contract.training import (
     minimize,
     minimize_step,
 )
-from tests.networks import CLASSES, relative_error
-from tests.replicas import mirrored_strategy
+from tests.helpers.networks import CLASSES, relative_error
+from tests.helpers.replicas import mirrored_strategy
 
 
 @holds_in("`compile` and `fit`, nothing else")

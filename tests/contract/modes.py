@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 
 from keras_fuzzyhess import FuzzyHess
-from tests import rule_bases
+from tests.helpers import rule_bases
 
 Make = Callable[..., FuzzyHess]
 """Makes the optimizer of a mode, with further arguments."""

@@ -21,7 +21,7 @@ from tests.contract.training import (
     fit,
     mean_loss,
 )
-from tests.small_training import assert_same
+from tests.helpers.small_training import assert_same
 
 PROBLEM = dense()
 

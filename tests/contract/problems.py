@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_fuzzyhess import FuzzyHess
-from tests.networks import BATCH, CLASSES, cross_entropy
+from tests.helpers.networks import BATCH, CLASSES, cross_entropy
 
 BATCHES = 4
 

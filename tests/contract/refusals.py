@@ -11,7 +11,7 @@ from keras import layers
 from tests.contract import problems
 from tests.contract.registry import refused_in
 from tests.contract.training import fit, loop, loss_of
-from tests.replicas import mirrored_strategy
+from tests.helpers.replicas import mirrored_strategy
 
 
 def on_batches(model, batches, epochs):

@@ -7,7 +7,7 @@ import pytest
 from tests.contract import table
 from tests.contract.modes import MODES
 from tests.contract.table import SITUATIONS
-from tests.fast import cells
+from tests.helpers.fast import cells
 
 CELLS = cells(mode=MODES, situation=SITUATIONS)
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from tests import networks
 from tests.contract.problems import Problem, dense
-from tests.small_training import measures_curvature, probes_in
+from tests.helpers import networks
+from tests.helpers.small_training import measures_curvature, probes_in
 
 COMPARED = 5
 """Epochs in which each step is compared: 20 steps, with probes of every kind."""

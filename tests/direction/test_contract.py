@@ -12,10 +12,10 @@ from keras_fuzzyhess.direction import Course, Diagonal, Direction, Newton
 from keras_fuzzyhess.direction.named import FLAT, NAMES
 from keras_fuzzyhess.parts import move_unbiased, scalar
 from keras_fuzzyhess.state.packing import PackedState
-from tests import networks
 from tests.contract.training import count_traces
-from tests.replicas import mirrored_strategy
-from tests.small_training import assert_same, fit, probes_in
+from tests.helpers import networks
+from tests.helpers.replicas import mirrored_strategy
+from tests.helpers.small_training import assert_same, fit, probes_in
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fuzzing.budget import draws
 from tests.fuzzing.damage import damaged
-from tests.small_training import OPTIMIZERS, assert_same, begun, either
+from tests.helpers.small_training import OPTIMIZERS, assert_same, begun, either
 
 
 def values(variables):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_fuzzyhess import FuzzyHess
-from tests import networks
+from tests.helpers import networks
 
 FILE = Path(__file__).parent / "trajectories.npz"
 STEPS = 30

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from tests import networks
 from tests.contract.training import minimize
+from tests.helpers import networks
 from tests.sweep.data_kinds import dataset
 
 OPTIMIZERS = {

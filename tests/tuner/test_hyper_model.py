@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_fuzzyhess import SALO, AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base
-from tests.fast import first_fast
+from tests.helpers.fast import first_fast
 from tests.tuner.searches import LOSS, data, network, scores, search, tuner
 
 

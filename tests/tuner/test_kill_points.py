@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.tuner import clean_search, rule_base
-from tests.fast import each_value_fast
+from tests.helpers.fast import each_value_fast
 from tests.tuner.searches import TUNERS
 
 WRITE = tf.io.gfile.GFile.write

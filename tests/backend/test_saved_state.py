@@ -1,0 +1,226 @@
+"""States that do not fit are refused by name, and the weights can always be had."""
+
+import warnings
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fuzzyhess import SALO, FuzzyHess
+from keras_fuzzyhess.backend.saved_state import LAYOUT_VERSION
+from tests.helpers import networks
+from tests.helpers.fast import first_fast
+from tests.helpers.small_training import assert_same, begun, compiled
+
+STATE = "optimizer/vars"
+BOTH = pytest.mark.parametrize("make", [FuzzyHess, SALO])
+
+
+def state(model):
+    return [v.numpy() for v in model.optimizer.variables]
+
+
+def gain_of(model):
+    (gain,) = [v for v in model.optimizer.variables if v.name == "gain"]
+    return gain
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.weights.h5"
+
+
+def saved(path, change=None, make=FuzzyHess):
+    """Weights of a model with a state, which is then changed in the file."""
+    model = begun(make())
+    model.save_weights(path)
+    if change is not None:
+        with h5py.File(path, "a") as file:
+            change(file[STATE])
+    return model
+
+
+def put(name, value):
+    def change(variables):
+        del variables[name]
+        variables[name] = value
+
+    return change
+
+
+def refused(path, model, *named):
+    """The error has all that is named, and nothing of the state was assigned."""
+    before = state(model)
+    with pytest.raises(ValueError) as refusal:
+        model.load_weights(path)
+    for fragment in (*named, "compile=False", "`model.load_weights(path)` before"):
+        assert fragment in str(refusal.value)
+    assert_same(state(model), before)
+
+
+@BOTH
+def test_a_state_comes_back_to_the_bit(make, path):
+    model = saved(path, make=make)
+    other = begun(make())
+    for variable in other.optimizer.variables:
+        variable.assign(tf.zeros_like(variable.value))
+    other.load_weights(path)
+    assert_same(state(other), state(model))
+
+
+@BOTH
+@pytest.mark.parametrize("version", [0, LAYOUT_VERSION + 1, [1, 1], 1.5])
+def test_another_version_of_the_layout_is_refused(make, version, path):
+    saved(path, put("layout_version", version), make)
+    refused(path, begun(make()), "layout_version", str(version), str(LAYOUT_VERSION))
+
+
+@BOTH
+def test_another_number_of_variables_is_refused(make, path):
+    saved(path, make=make)
+    count = len(begun(make()).optimizer.variables)
+    other = begun(make(gradient_accumulation_steps=2))
+    refused(path, other, str(count), str(len(other.optimizer.variables)))
+
+
+def test_a_state_of_other_weights_is_refused_by_its_shape(path):
+    """SALO keeps all weights in one vector, so that their number does not tell."""
+    begun(SALO(), networks.frozen_layer()).save_weights(path)
+    refused(path, begun(SALO()), "momentum", "(83,)", "(27,)")
+
+
+def test_a_state_of_another_dtype_is_refused(path):
+    keras.config.set_dtype_policy("float64")
+    saved(path, make=SALO)
+    keras.config.set_dtype_policy("float32")
+    refused(path, begun(SALO()), "momentum", "float32", "float64")
+
+
+@BOTH
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_state_that_is_not_finite_is_refused(make, value, path):
+    model = begun(make())
+    gain_of(model).assign(value)
+    model.save_weights(path)
+    refused(path, begun(make()), "finite", "1 values")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("2", np.zeros((6, 8), "float32")),
+        put("0", np.array(7)),
+        put("checksum", np.uint32(1)),
+        lambda variables: variables.pop("3"),
+        lambda variables: variables.pop("checksum"),
+        lambda variables: variables.pop("layout_version"),
+        lambda variables: variables.pop("optimizer"),
+        put("optimizer", np.frombuffer(b"SALO", np.uint8)),
+        lambda variables: variables.move("3", "03"),
+    ],
+)
+def test_what_was_changed_in_the_file_is_refused(change, path):
+    saved(path, change)
+    refused(path, begun(FuzzyHess()), "damaged")
+
+
+def test_the_weights_alone_can_always_be_had(tmp_path, path):
+    model = begun(FuzzyHess())
+    gain_of(model).assign(np.nan)
+    model.save_weights(path)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="compile=False"):
+        keras.saving.load_model(tmp_path / "model.keras")
+    from_model = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    from_weights = networks.dense()
+    from_weights.load_weights(path)
+    for loaded in (from_model, from_weights):
+        assert_same(loaded.get_weights(), model.get_weights())
+        compiled(FuzzyHess(), loaded).train_on_batch(*networks.data(loaded))
+        assert loaded.optimizer.diagnostics["probes"] == 1
+
+
+def test_whoever_asks_for_it_may_skip_what_does_not_fit(path):
+    """As with layers of Keras that do not fit."""
+    model = saved(path, put("layout_version", 0))
+    other = begun(FuzzyHess())
+    before = state(other)
+    with pytest.warns(UserWarning, match="layout_version"):
+        other.load_weights(path, skip_mismatch=True)
+    assert_same(other.get_weights(), model.get_weights())
+    assert_same(state(other), before)
+
+
+@BOTH
+def test_models_that_have_not_trained_can_be_loaded(make, tmp_path):
+    for model in (compiled(make(0.5)), begun(make(0.5))):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.optimizer.learning_rate == 0.5
+        assert_same(loaded.get_weights(), model.get_weights())
+    assert_same(state(loaded), state(model))
+
+
+def fit(model, minibatches):
+    x, y = networks.data(model, batches=8)
+    part = slice(minibatches.start * networks.BATCH, minibatches.stop * networks.BATCH)
+    model.fit(x[part], y[part], batch_size=networks.BATCH, shuffle=False, verbose=0)
+
+
+def run_own_loop(model, minibatches):
+    x, y = networks.data(model, batches=8)
+    optimizer = model.optimizer
+
+    @tf.function
+    def step(x, y):
+        optimizer.minimize(
+            lambda: networks.cross_entropy(y, model(x, training=True)),
+            model.trainable_variables,
+        )
+
+    for i in minibatches:
+        part = slice(i * networks.BATCH, (i + 1) * networks.BATCH)
+        step(x[part], y[part])
+
+
+@first_fast(train=[fit, run_own_loop])
+def test_a_state_loaded_before_the_first_step_is_taken_over_in_it(train, path):
+    """Weights are often loaded into a model whose optimizer is not built yet."""
+    model = compiled(FuzzyHess(seed=0))
+    train(model, range(4))
+    model.save_weights(path)
+    train(model, range(4, 8))
+    other = compiled(FuzzyHess(seed=1))
+    other.load_weights(path)
+    train(other, range(4, 8))
+    assert_same(state(other), state(model))
+    assert_same(other.get_weights(), model.get_weights())
+
+
+def test_a_state_loaded_before_the_first_step_is_not_lost_when_saved_again(path):
+    model = saved(path)
+    between = compiled(FuzzyHess())
+    between.load_weights(path)
+    between.save_weights(path)
+    last = begun(FuzzyHess())
+    last.load_weights(path)
+    assert_same(state(last), state(model))
+
+
+def test_a_state_loaded_before_the_first_step_is_refused_in_it(path):
+    saved(path)
+    model = compiled(FuzzyHess(gradient_accumulation_steps=2))
+    model.load_weights(path)
+    with pytest.raises(ValueError, match="must fit"):
+        model.optimizer.build(model.trainable_variables)
+
+
+def test_a_tensorflow_checkpoint_may_be_taken_meanwhile(tmp_path, path):
+    saved(path)
+    model = compiled(FuzzyHess())
+    model.load_weights(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tf.train.Checkpoint(optimizer=model.optimizer).write(str(tmp_path / "all"))

