@@ -5,7 +5,7 @@ functions, and keeps what it must remember in variables.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
@@ -36,6 +36,20 @@ class Part:
             add: Callable `(shape, initializer, dtype, name=...) -> keras.Variable`,
                 `add_variable` of Keras's optimizers.
         """
+
+
+class Basis(Protocol):
+    """Orthogonal coordinates, of which one vector's are another's turned."""
+
+    def into(
+        self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
+    ) -> list[tf.Tensor]:
+        """Packed vectors of some weights, in these coordinates."""
+
+    def out_of(
+        self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
+    ) -> list[tf.Tensor]:
+        """The way back."""
 
 
 def scalar(add: Callable, name: str, value: float = 0.0) -> keras.Variable:

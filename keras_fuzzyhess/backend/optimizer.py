@@ -338,7 +338,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         draws = self.algorithm.probes.draws_signs
         return self.algorithm.probes.shifts(
             gradients,
-            self.iterations,
+            self._step(variables),
             # Replicas keep generators outside of branches.
             self._seed_generator.next() if draws else None,
             lambda: self._average.way_from(variables),

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.arguments import check_between, check_momentum
 from keras_fuzzyhess.direction.direction import Course, Direction, MeasuredCurvature
+from keras_fuzzyhess.direction.eigenbases import Eigenbases
 from keras_fuzzyhess.direction.preconditioner import (
     adam_scale,
     preconditioner,
@@ -49,9 +51,12 @@ class Diagonal(Direction):
             measured. Defaults to `1e-8`, nearly Adam's.
         clip_factor: Positive float: no element exceeds so many root mean squares.
             Defaults to `3.0`.
+        basis: `Eigenbases`, the bases of matrices, or None, the axes. Defaults to
+            `None`.
 
     Raises:
         ValueError: if a constant is out of its range.
+        TypeError: if `basis` is none of these.
 
     Source: our choice, but for the momentum. arXiv 2403.15416 divides by the curvature.
 
@@ -68,6 +73,7 @@ class Diagonal(Direction):
     damping: float = 0.1
     epsilon: float = 1e-8
     clip_factor: float = 3.0
+    basis: Eigenbases | None = None
 
     def __post_init__(self) -> None:
         self.beta_1 = check_momentum("beta_1", self.beta_1)
@@ -80,6 +86,11 @@ class Diagonal(Direction):
             ("clip_factor", 1e-6, 1e12),
         ):
             setattr(self, name, check_between(name, getattr(self, name), low, high))
+        if not isinstance(self.basis, Eigenbases | None):
+            raise TypeError(
+                "`basis` must be a `keras_fuzzyhess.direction.Eigenbases` or None. "
+                f"Received: {self.basis!r} of type {type(self.basis).__name__}"
+            )
 
     @property
     def needs_curvature(self) -> bool:  # type: ignore[override]
@@ -90,6 +101,8 @@ class Diagonal(Direction):
         """Creates the averages of gradients and of their squares."""
         self._momentum = PackedState(weights, add, "momentum")
         self._velocity = MeanSquares(weights, add, "velocity")
+        if self.basis is not None:
+            self.basis.build(weights, add)
 
     def __call__(
         self,
@@ -99,8 +112,12 @@ class Diagonal(Direction):
     ) -> Course:
         """`u / 0.8`, so that one pass over all weights less is taken."""
         momentum = move_unbiased(self._momentum, gradients, self.beta_1, step)
-        velocity = move_unbiased(self._velocity, gradients, self.beta_2, step)
         mixed = quasi_hyperbolic(momentum, gradients, self.gradient_share)
+        if self.basis is not None:
+            self.basis.move(gradients, step)
+            gradients = self.basis.into(gradients, step.indices)
+            mixed = self.basis.into(mixed, step.indices)
+        velocity = move_unbiased(self._velocity, gradients, self.beta_2, step)
         roots = square_roots(velocity)
         if curvature is None:
             scales = adam_scale(roots, self.epsilon)
@@ -114,4 +131,21 @@ class Diagonal(Direction):
                 self.epsilon,
             )
         vectors, size = scaled(mixed, scales, self.clip_factor)
+        if self.basis is not None:
+            vectors = self.basis.out_of(vectors, step.indices)
         return Course(vectors, size, 1 - self.gradient_share)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constants by name, and the bases."""
+        config = super().get_config()
+        if self.basis is not None:
+            config["basis"] = keras.saving.serialize_keras_object(self.basis)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """As `get_config` has described it."""
+        config = dict(config)
+        if isinstance(config.get("basis"), dict):
+            config["basis"] = keras.saving.deserialize_keras_object(config["basis"])
+        return cls(**config)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import tensorflow as tf
 
-from keras_fuzzyhess.parts import Part, Step
+from keras_fuzzyhess.parts import Basis, Part, Step
 from keras_fuzzyhess.state.outer_product import OuterProduct
 
 
@@ -48,6 +48,7 @@ class Direction(Part):
     Attributes:
         needs_curvature: Whether it asks for curvature. Without, none is probed and
             none is kept.
+        basis: `Basis` in which it asks for curvature, or None for the axes.
 
     Example:
 
@@ -62,6 +63,7 @@ class Direction(Part):
     """
 
     needs_curvature = False
+    basis: Basis | None = None
 
     def __call__(
         self,

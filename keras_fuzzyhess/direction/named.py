@@ -8,6 +8,7 @@ import keras
 
 from keras_fuzzyhess.direction.diagonal import Diagonal
 from keras_fuzzyhess.direction.direction import Direction
+from keras_fuzzyhess.parts import Part
 
 NAMES: dict[str, dict[str, float]] = {
     "diagonal": {},
@@ -78,7 +79,16 @@ def named_direction(
             "`needs_curvature` of a direction must be a bool. Received: "
             f"{direction.needs_curvature!r}. If it is a method, make it a property."
         )
-    return copy.copy(direction)
+    return _copied(direction)
+
+
+def _copied(part: Part) -> Any:
+    """A part with the same constants, and copies of the parts in it."""
+    copied = copy.copy(part)
+    for name, value in vars(part).items():
+        if isinstance(value, Part):
+            setattr(copied, name, _copied(value))
+    return copied
 
 
 def _restored(direction: Mapping[str, Any], given: dict[str, Any]) -> tuple[Any, dict]:

@@ -64,15 +64,17 @@ class ProbesInTurn(Part):
     def shifts(
         self,
         gradients: list[tf.Tensor],
-        step: tf.Tensor,
+        step: Step,
         seed: tf.Tensor | None,
         way_to_average: Callable[[], list[tf.Tensor]],
     ) -> list[tf.Tensor]:
         """Random signs, or the way to the average: at first, the first step undone."""
         if self.curvature is None:
             return way_to_average()
-        to_random_side = functools.partial(self.curvature.shifts, gradients, seed)
-        return tf.cond(self.due(step).curvature, to_random_side, way_to_average)
+        to_random_side = functools.partial(
+            self.curvature.shifts, gradients, seed, step.indices
+        )
+        return tf.cond(self.due(step.number).curvature, to_random_side, way_to_average)
 
     def observe(
         self,
@@ -158,12 +160,12 @@ class ProbeEveryStep(Part):
     def shifts(
         self,
         gradients: list[tf.Tensor],
-        step: tf.Tensor,
+        step: Step,
         seed: tf.Tensor | None,
         way_to_average: Callable[[], list[tf.Tensor]],
     ) -> list[tf.Tensor]:
         """As the curvature is measured."""
-        return self.curvature.shifts(gradients, seed)
+        return self.curvature.shifts(gradients, seed, step.indices)
 
     def observe(
         self,
@@ -196,6 +198,9 @@ def _observe_curvature(
     keep_or_drop: Keep,
 ) -> None:
     samples, finite = curvature.samples(
-        probe.gradients, all_reduce_sum(probe.shifted_gradients), probe.shifts
+        probe.gradients,
+        all_reduce_sum(probe.shifted_gradients),
+        probe.shifts,
+        step.indices,
     )
     keep_or_drop(finite, lambda: curvature.keep(samples, beta_3(), step))

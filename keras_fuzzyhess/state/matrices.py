@@ -1,0 +1,47 @@
+"""Weights as matrices, long ones cut into blocks."""
+
+import math
+
+import tensorflow as tf
+
+
+def matrix_sides(shape: tf.TensorShape) -> tuple[int, int] | None:
+    """Number of rows and columns of a weight that is a matrix.
+
+    Columns are the last axis, rows all others together: a convolution's kernel has a
+    row for each place of its window and each channel that it reads.
+
+    Args:
+        shape: `tf.TensorShape` of a weight.
+
+    Returns:
+        Tuple of two integers, or None for a weight with one row, one column or none.
+
+    Example:
+
+    >>> [matrix_sides(tf.TensorShape(s)) for s in ([3, 3, 8, 16], [1, 8], [8])]
+    [(72, 16), None, None]
+    """
+    if shape.rank < 2 or not shape.num_elements():
+        return None
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    return (rows, columns) if min(rows, columns) > 1 else None
+
+
+def block_lengths(length: int, longest: int) -> list[int]:
+    """A side cut into the fewest blocks of at most `longest`, nearly equal.
+
+    Args:
+        length: Positive integer, number of rows or columns.
+        longest: Positive integer.
+
+    Returns:
+        List of integers, the sum of which is `length`.
+
+    Example:
+
+    >>> block_lengths(10, 4)
+    [4, 3, 3]
+    """
+    count = -(-length // longest)
+    return [length // count + (i < length % count) for i in range(count)]
