@@ -5,6 +5,7 @@ code; which steps are taken; how averages and state are kept and saved. What is 
 and what is done with it is in `algorithm.py`.
 """
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ from keras_fuzzyhess.backend.replicas import (
 from keras_fuzzyhess.backend.traced_loss import find_loss
 from keras_fuzzyhess.backend.weight_averages import FirstWeights, WeightAverages
 from keras_fuzzyhess.backend.whole_build import whole_build
+from keras_fuzzyhess.fuzzy import restore_rule_base
 from keras_fuzzyhess.measure.probe import Probe
 from keras_fuzzyhess.parts import Step
 from keras_fuzzyhess.state.packing import Packing, native_variable
@@ -605,7 +607,33 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             for name, signal in signals.items()
         }
 
-    # How the state is saved.
+    # How the arguments and the state are saved.
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The optimizer that `get_config` described, or with defaults for what lacks.
+
+        Args:
+            config: Dict of constructor arguments.
+            custom_objects: Dict of classes and functions by name that are not
+                registered with Keras.
+
+        Returns:
+            The optimizer, without state.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> float(FuzzyHess.from_config({"learning_rate": 0.5}).learning_rate)
+        0.5
+        """
+        config = dict(config)  # Keras writes into it
+        if config.get("rule_base") is not None:
+            config["rule_base"] = restore_rule_base(config["rule_base"])
+        # An empty scope would hide those that `load_model` was given.
+        scope = keras.saving.custom_object_scope(custom_objects)
+        with scope if custom_objects else contextlib.nullcontext():
+            return super().from_config(config, custom_objects)
 
     def save_own_variables(self, store) -> None:
         """Writes the state; before the optimizer is built there is none."""

@@ -173,8 +173,23 @@ class Share(Direction):
 def test_constants_of_a_constructor_are_kept():
     optimizer = FuzzyHess(direction=Share(0.9))
     assert optimizer.direction.share == 0.9
-    again = FuzzyHess.from_config(optimizer.get_config(), {"Share": Share})
+    with keras.saving.custom_object_scope({"Share": Share}):
+        config = optimizer.get_config()
+    again = FuzzyHess.from_config(config, {"Share": Share})
     assert again.direction.share == 0.9
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_one_that_is_not_registered_is_told_of_when_it_is_saved(ending, tmp_path):
+    path = tmp_path / f"model.{ending}"
+    model = networks.dense()
+    model.compile(FuzzyHess(direction=Share(0.9)), keras.losses.MeanSquaredError())
+    with pytest.warns(UserWarning, match=r"`Share`.*register_keras.*above its class"):
+        model.save(path)
+    with pytest.raises(TypeError, match="register_keras_serializable"):
+        keras.saving.load_model(path)
+    loaded = keras.saving.load_model(path, custom_objects={"Share": Share})
+    assert loaded.optimizer.direction.share == 0.9
 
 
 def test_constants_that_are_not_kept_under_their_names_are_refused():
