@@ -562,6 +562,34 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             self.algorithm.controller.horizon.assign(total_steps or 0)
 
     @property
+    def ema_momentum(self) -> float:
+        """The largest momentum of the average; may be assigned until it is built.
+
+        Raises:
+            ValueError: when assigned what is not in [0, 1).
+            AttributeError: when assigned once the optimizer is built.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> optimizer = FuzzyHess()
+        >>> optimizer.ema_momentum = 0.99
+        >>> optimizer.get_config()["ema_momentum"]
+        0.99
+        """
+        return self._ema_momentum
+
+    @ema_momentum.setter
+    def ema_momentum(self, ema_momentum: float) -> None:
+        if getattr(self, "built", False):  # not there yet when Keras assigns it first
+            raise AttributeError(
+                "`ema_momentum` must be assigned before the first step, for steps are "
+                f"traced with it. Received: ema_momentum={ema_momentum!r}. Compile the "
+                f"model with a new `{type(self).__name__}(ema_momentum=...)`."
+            )
+        self._ema_momentum = arguments.check_momentum("ema_momentum", ema_momentum)
+
+    @property
     def diagnostics(self) -> dict[str, float]:
         """What the optimizer has measured and decided, as a dict of numbers.
 
