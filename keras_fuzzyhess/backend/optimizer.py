@@ -458,9 +458,9 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         update = self._distribution_strategy.extended.update
         self._average.install(trainable_variables, self.iterations, update)
 
-    def finalized_by_a_callback(self) -> None:
-        """Settles the warning that nobody is going to put the averages in."""
-        self._warn_of_own_optimizer.settle()
+    def finalized_by_a_callback(self, is_finalized: bool) -> None:
+        """Takes note of whether someone is going to put the averages in."""
+        self._warn_of_own_optimizer.is_settled = is_finalized
 
     @property
     def averaged_weights(self) -> list[keras.Variable]:
