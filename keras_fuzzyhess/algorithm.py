@@ -42,9 +42,16 @@ class Algorithm:
         self.controller, self.length = controller, length
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
-        """Creates the state of all parts, by `add` of Keras's `add_variable`."""
-        for part in (self.direction, self.probes, self.controller, self.length):
-            part.build(weights, add)
+        """Creates the state of all parts, by `add` of Keras's `add_variable`.
+
+        Each variable is called after its part, and one of the direction after its class
+        as well, so that the saved state of one is not taken for that of another.
+        """
+        kind = type(self.direction).__name__
+        self.direction.build(weights, _named(add, f"direction.{kind}"))
+        self.probes.build(weights, _named(add, "probes"))
+        self.controller.build(weights, _named(add, "controller"))
+        self.length.build(weights, _named(add, "length"))
 
     def observe(
         self, probe: Probe, step: Step, tells: tf.Tensor, keep_or_drop: Keep
@@ -94,3 +101,12 @@ class Algorithm:
     def trend(self) -> tf.Tensor:
         """Scalar in [-1, 1], positive when the loss falls."""
         return self.probes.trend(self.controller.gain)
+
+
+def _named(add: Callable, part: str) -> Callable:
+    """`add` that puts the name of a part before that of the variable."""
+
+    def add_named(*args, name="variable", **kwargs):
+        return add(*args, name=f"{part}.{name}", **kwargs)
+
+    return add_named

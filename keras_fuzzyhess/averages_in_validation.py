@@ -100,7 +100,7 @@ class AveragesInValidation(keras.callbacks.Callback):
         """Weights in again, if a training before was interrupted."""
         self._weights_in()
         for optimizer in _own_optimizers(self.model):
-            optimizer.finalized_by_a_callback()
+            optimizer.finalized_by_a_callback(True)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again."""
@@ -125,6 +125,7 @@ class AveragesInValidation(keras.callbacks.Callback):
         _with_averages.pop(self.model, None)
         for optimizer in _own_optimizers(self.model):
             optimizer.finalize_variable_values(optimizer.averaged_weights)
+            optimizer.finalized_by_a_callback(False)
 
     def _averages_in(self) -> None:
         if not _still_in(self.model):

@@ -9,12 +9,7 @@ from keras_fuzzyhess.arguments import check_between, check_integer
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 from keras_fuzzyhess.control.controller import Controller
 from keras_fuzzyhess.direction import Direction, direction_config, named_direction
-from keras_fuzzyhess.fuzzy import (
-    control_surface,
-    default_rule_base,
-    resolve_rule_base,
-    restore_rule_base,
-)
+from keras_fuzzyhess.fuzzy import control_surface, default_rule_base, resolve_rule_base
 from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.probes import ProbesInTurn
@@ -238,18 +233,3 @@ class FuzzyHess(SecondGradientOptimizer):
             "rule_base": self.rule_base.to_dict(),
             "seed": self.seed,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """The optimizer that `get_config` described, or with defaults for what lacks.
-
-        Example:
-
-        >>> float(FuzzyHess.from_config({"learning_rate": 0.5}).learning_rate)
-        0.5
-        """
-        config = dict(config)  # Keras writes into it
-        if config.get("rule_base") is not None:
-            config["rule_base"] = restore_rule_base(config["rule_base"])
-        with keras.saving.custom_object_scope(custom_objects or {}):
-            return super().from_config(config, custom_objects)

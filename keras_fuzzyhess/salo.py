@@ -9,12 +9,7 @@ from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 from keras_fuzzyhess.control.controller import Controller
 from keras_fuzzyhess.direction import Newton
-from keras_fuzzyhess.fuzzy import (
-    control_surface,
-    paper_rule_base,
-    resolve_rule_base,
-    restore_rule_base,
-)
+from keras_fuzzyhess.fuzzy import control_surface, paper_rule_base, resolve_rule_base
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.loss_trend import LossTrend
 from keras_fuzzyhess.measure.probes import ProbeEveryStep
@@ -130,17 +125,3 @@ class SALO(SecondGradientOptimizer):
             "total_steps": self.total_steps,
             "rule_base": self.rule_base.to_dict(),
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """The optimizer that `get_config` described, or with defaults for what lacks.
-
-        Example:
-
-        >>> float(SALO.from_config({"learning_rate": 0.5}).learning_rate)
-        0.5
-        """
-        config = dict(config)  # Keras writes into it
-        if config.get("rule_base") is not None:
-            config["rule_base"] = restore_rule_base(config["rule_base"])
-        return super().from_config(config, custom_objects)

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "control": {"control", "parts", "fuzzy"},
     "measure": {"measure", "state", "parts", "backend.replicas"},
     "algorithm": {"direction", "control", "measure", "parts"},
-    "backend": {"backend", "algorithm", "measure", "state", "parts", "arguments"},
+    "backend": {"backend", "algorithm", "measure", "state", "parts", "arguments"}
+    | {"fuzzy"},
     "fuzzyhess": {"algorithm", "arguments", "backend.optimizer", "control", "fuzzy"}
     | {"direction", "measure", "salo"},
     "salo": {"algorithm", "arguments", "backend.optimizer", "control", "fuzzy"}

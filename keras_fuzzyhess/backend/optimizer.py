@@ -5,11 +5,13 @@ code; which steps are taken; how averages and state are kept and saved. What is 
 and what is done with it is in `algorithm.py`.
 """
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess import arguments
@@ -36,6 +38,8 @@ from keras_fuzzyhess.backend.replicas import (
 )
 from keras_fuzzyhess.backend.traced_loss import find_loss
 from keras_fuzzyhess.backend.weight_averages import FirstWeights, WeightAverages
+from keras_fuzzyhess.backend.whole_build import whole_build
+from keras_fuzzyhess.fuzzy import restore_rule_base
 from keras_fuzzyhess.measure.probe import Probe
 from keras_fuzzyhess.parts import Step
 from keras_fuzzyhess.state.packing import Packing, native_variable
@@ -65,8 +69,15 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._first_weights = FirstWeights()
         self._warn_of_eager_code = refusals.EagerCodeWarning()
         self._warn_of_own_optimizer = OwnOptimizerWarning()
-        self._loaded_state: Sequence = ()
+        self._loaded_state: Mapping[str, np.ndarray] = {}
+        # Of each variable, by its id: how it is called, what it begins as.
+        self._names: dict[int, str] = {}
         self._first_values: dict[int, Callable] = {}
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = whole_build(cls.build)  # type: ignore[method-assign]
 
     # What users and Keras call.
 
@@ -189,15 +200,30 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         finally:
             self._pending.clear()
 
+    @whole_build
     def build(self, variables) -> None:
         """Creates the optimizer's variables, some numbers for each of `variables`.
 
+        A state that was loaded before is taken. Where it fails, the optimizer is left
+        as it was. A subclass that keeps variables of its own adds them here, under
+        names.
+
         Raises:
-            ValueError: if there are weights, but none of them has an element, or if one
-                is stored in less than 32 bits.
+            ValueError: if there are weights, but none of them has an element, if one
+                is stored in less than 32 bits, or if the loaded state does not fit.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> class Counting(FuzzyHess):
+        ...     def build(self, variables):
+        ...         super().build(variables)
+        ...         self.count = self.add_variable((), dtype="int", name="count")
+        >>> optimizer = Counting()
+        >>> optimizer.build([keras.Variable([1.0, 2.0])])
+        >>> optimizer.variables[-1].name
+        'count'
         """
-        if self.built:
-            return
         name, weights = type(self).__name__, self.stepped(variables)
         arguments.check_elements(name, variables)
         arguments.check_precision(name, weights)
@@ -205,22 +231,30 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._finite = FiniteSteps(self.add_variable)
         self._probes = self.add_variable((), dtype="int", name="probes")
         self._places = {self._var_key(v): i for i, v in enumerate(weights)}
-        self.algorithm.build(weights, self._add_with_first_value)
+        self.algorithm.build(weights, self.add_variable)
         if self._averages_weights:
             self._build_averages(variables)
         if self.algorithm.probes.draws_signs:
             self._seed_generator = keras.random.SeedGenerator(self.seed)
             self._track_variable(self._seed_generator.state)
-        values, self._loaded_state = self._loaded_state, ()
-        if values:
-            self._assign_state(values)
 
-    def _add_with_first_value(
-        self, shape, initializer="zeros", dtype=None, **kwargs
+    def add_variable(
+        self, shape, initializer="zeros", *args, name=None, **kwargs
     ) -> keras.Variable:
-        """`add_variable`, and notes what `start_anew` sets the variable to."""
-        variable = self.add_variable(shape, initializer, dtype, **kwargs)
+        """As Keras; `start_anew` sets it to what it begins as."""
+        variable = super().add_variable(shape, initializer, *args, name=name, **kwargs)
+        self._names[id(variable)] = name or "variable"
         self._first_values[id(variable)] = keras.initializers.get(initializer)
+        return variable
+
+    def add_variable_from_reference(
+        self, reference_variable, name=None, initializer="zeros"
+    ):
+        """As Keras; saved without the name of the weight, which counts layers."""
+        variable = super().add_variable_from_reference(
+            reference_variable, name, initializer
+        )
+        self._names[id(variable)] = name or "variable"
         return variable
 
     def _build_averages(self, variables) -> None:
@@ -424,9 +458,9 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         update = self._distribution_strategy.extended.update
         self._average.install(trainable_variables, self.iterations, update)
 
-    def finalized_by_a_callback(self) -> None:
-        """Settles the warning that nobody is going to put the averages in."""
-        self._warn_of_own_optimizer.settle()
+    def finalized_by_a_callback(self, is_finalized: bool) -> None:
+        """Takes note of whether someone is going to put the averages in."""
+        self._warn_of_own_optimizer.is_settled = is_finalized
 
     @property
     def averaged_weights(self) -> list[keras.Variable]:
@@ -528,6 +562,34 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             self.algorithm.controller.horizon.assign(total_steps or 0)
 
     @property
+    def ema_momentum(self) -> float:
+        """The largest momentum of the average; may be assigned until it is built.
+
+        Raises:
+            ValueError: when assigned what is not in [0, 1).
+            AttributeError: when assigned once the optimizer is built.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> optimizer = FuzzyHess()
+        >>> optimizer.ema_momentum = 0.99
+        >>> optimizer.get_config()["ema_momentum"]
+        0.99
+        """
+        return self._ema_momentum
+
+    @ema_momentum.setter
+    def ema_momentum(self, ema_momentum: float) -> None:
+        if getattr(self, "built", False):  # not there yet when Keras assigns it first
+            raise AttributeError(
+                "`ema_momentum` must be assigned before the first step, for steps are "
+                f"traced with it. Received: ema_momentum={ema_momentum!r}. Compile the "
+                f"model with a new `{type(self).__name__}(ema_momentum=...)`."
+            )
+        self._ema_momentum = arguments.check_momentum("ema_momentum", ema_momentum)
+
+    @property
     def diagnostics(self) -> dict[str, float]:
         """What the optimizer has measured and decided, as a dict of numbers.
 
@@ -573,14 +635,40 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             for name, signal in signals.items()
         }
 
-    # How the state is saved.
+    # How the arguments and the state are saved.
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The optimizer that `get_config` described, or with defaults for what lacks.
+
+        Args:
+            config: Dict of constructor arguments.
+            custom_objects: Dict of classes and functions by name that are not
+                registered with Keras.
+
+        Returns:
+            The optimizer, without state.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> float(FuzzyHess.from_config({"learning_rate": 0.5}).learning_rate)
+        0.5
+        """
+        config = dict(config)  # Keras writes into it
+        if config.get("rule_base") is not None:
+            config["rule_base"] = restore_rule_base(config["rule_base"])
+        # An empty scope would hide those that `load_model` was given.
+        scope = keras.saving.custom_object_scope(custom_objects)
+        with scope if custom_objects else contextlib.nullcontext():
+            return super().from_config(config, custom_objects)
 
     def save_own_variables(self, store) -> None:
         """Writes the state; before the optimizer is built there is none."""
-        values = [v.numpy() for v in self.variables] if self.built else []
-        saved_state.write_state(
-            store, values or self._loaded_state, type(self).__name__
-        )
+        values = self._loaded_state
+        if self.built:
+            values = {name: v.numpy() for name, v in self._variables_by_name().items()}
+        saved_state.write_state(store, values, type(self).__name__)
 
     def load_own_variables(self, store) -> None:
         """Takes a state back; if the optimizer is not built yet, when it is.
@@ -604,7 +692,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         elif self.built:
             self._assign_state(values)
         else:
-            self._loaded_state = tuple(values)
+            self._loaded_state = values
 
     def start_anew(self) -> None:
         """Forgets all but its arguments: the next step is a first one.
@@ -618,7 +706,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         >>> int(optimizer.iterations)
         0
         """
-        self._loaded_state = ()
+        self._loaded_state = {}
         if not self.built:
             return
         # Arguments stay, and random numbers, which need not come again.
@@ -634,13 +722,38 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             if average is not None:
                 average.assign(weight)
 
-    def _assign_state(self, values: Sequence) -> None:
-        saved_state.check_state_fits(values, self.variables)
+    def _variables_by_name(self) -> dict[str, keras.Variable]:
+        variables = self.variables
+        names = [self._names.get(id(v), v.name) for v in variables]
+        return dict(zip(saved_state.numbered(names), variables, strict=True))
+
+    def take_back_build(self, variables: Sequence[keras.Variable]) -> None:
+        """Back to before `build`, when there were only these variables."""
+        kept = set(map(id, variables))
+        for variable in self.variables:
+            if id(variable) not in kept:
+                self._untrack_variable(variable)
+        for noted in (self._names, self._first_values):
+            for key in noted.keys() - kept:
+                del noted[key]
+        self._trainable_variables: list[keras.Variable] = []
+        self._trainable_variables_indices: dict[str, int] = {}
+        self.built = False
+
+    def take_loaded_state(self) -> None:
+        """Takes the state that was loaded before the optimizer was built, if any."""
+        if self._loaded_state:
+            self._assign_state(self._loaded_state)
+            self._loaded_state = {}
+
+    def _assign_state(self, values: Mapping[str, np.ndarray]) -> None:
+        variables = self._variables_by_name()
+        saved_state.check_state_fits(values, variables)
         if self._averages_weights:
             self._average.trust_all()
         with tf.init_scope():  # not in the graph of a first step, if that builds it
-            for variable, value in zip(self.variables, values, strict=True):
-                variable.assign(value)
+            for name, variable in variables.items():
+                variable.assign(values[name])
 
 
 _AT_START = {

@@ -39,14 +39,14 @@ class OwnOptimizerWarning:
     """Tells once that `fit` does not end with the averages of an optimizer.
 
     Nothing tells an optimizer whose it is, but Python's stack while its step is traced.
+
+    Attributes:
+        is_settled: Whether someone puts the averages in, so that there is nothing to
+            tell.
     """
 
     def __init__(self) -> None:
-        self._is_due = True
-
-    def settle(self) -> None:
-        """From now on someone puts the averages in."""
-        self._is_due = False
+        self.is_settled = self._is_told = False
 
     def __call__(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Warns if a `train_step` calls it whose model is compiled with another.
@@ -54,11 +54,12 @@ class OwnOptimizerWarning:
         Args:
             optimizer: A `keras.optimizers.Optimizer` with `use_ema=True`.
         """
-        model = _stepping_model() if self._is_due else None
+        is_due = not (self.is_settled or self._is_told)
+        model = _stepping_model() if is_due else None
         compiled = getattr(model, "optimizer", None)
         if compiled is None or inner_optimizer(compiled) is optimizer:
             return
-        self._is_due = False
+        self._is_told = True
         name = type(optimizer).__name__
         warnings.warn(
             f"`{type(model).__name__}` is not compiled with this {name}, so `fit` ends "

@@ -6,18 +6,25 @@ the name of its optimizer, the version of its layout and a checksum, and one tha
 be continued from is refused before any variable is assigned. A file without a state, or
 with that of another optimizer, holds nothing to continue from: the optimizer starts
 anew, with a warning.
+
+Variables are saved by name, `direction.Diagonal.momentum` for example, for two of equal
+shape may be of different kinds.
 """
 
 import zlib
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
 import keras
 import numpy as np
 
-LAYOUT_VERSION = 7
-"""Version of which variables there are and in which order. Raised when that changes."""
+LAYOUT_VERSION = 8
+"""Version of which variables there are and what they mean. Raised when that changes."""
 
 VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY = "layout_version", "checksum", "optimizer"
+KEYS = (VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY)
+
+LISTED = 8
+"""So many names an error lists at most. Our choice."""
 
 REMEDY = (
     "To go on without the state, load the weights alone, by "
@@ -27,37 +34,63 @@ REMEDY = (
 )
 
 
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names of which there is each once: those that come again get a number.
+
+    Args:
+        names: Strings, of variables in the order in which they were made.
+
+    Returns:
+        List of strings, none of them one under which something else is saved.
+
+    Example:
+
+    >>> numbered(["iteration", "average", "average"])
+    ['iteration', 'average', 'average.1']
+    """
+    taken = dict.fromkeys(KEYS)
+    for name in names:
+        unique, number = name, 0
+        while unique in taken:
+            number += 1
+            unique = f"{name}.{number}"
+        taken[unique] = None
+    return list(taken)[len(KEYS) :]
+
+
 def write_state(
-    store: MutableMapping[str, np.ndarray], values: Sequence[np.ndarray], optimizer: str
+    store: MutableMapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray],
+    optimizer: str,
 ) -> None:
     """Writes the values of an optimizer's variables, and what tells them apart.
 
     Args:
         store: What Keras gives to `save_own_variables`; a dict will do.
-        values: List of arrays, in the order of the variables.
+        values: Mapping from names, which `numbered` has made, to arrays.
         optimizer: String, the name of its class.
 
     Example:
 
     >>> store = {}
-    >>> write_state(store, [np.float32([1.0, 2.0])], "FuzzyHess")
+    >>> write_state(store, {"momentum": np.float32([1.0, 2.0])}, "FuzzyHess")
     >>> sorted(store)
-    ['0', 'checksum', 'layout_version', 'optimizer']
+    ['checksum', 'layout_version', 'momentum', 'optimizer']
     >>> read_state(store, "FuzzyHess"), read_state(store, "SALO")
-    ([array([1., 2.], dtype=float32)], None)
+    ({'momentum': array([1., 2.], dtype=float32)}, None)
     """
     # As numbers, for not every kind of file that Keras writes takes strings.
-    name = np.frombuffer(optimizer.encode(), np.uint8)
-    for i, value in enumerate(values):
-        store[str(i)] = value
+    written_by = np.frombuffer(optimizer.encode(), np.uint8)
+    for name, value in values.items():
+        store[name] = value
     store[VERSION_KEY] = np.array(LAYOUT_VERSION)
-    store[OPTIMIZER_KEY] = name
-    store[CHECKSUM_KEY] = np.array(checksum([*values, name]), np.uint32)
+    store[OPTIMIZER_KEY] = written_by
+    store[CHECKSUM_KEY] = np.array(_checksum_of(values, written_by), np.uint32)
 
 
 def read_state(
     store: Mapping[str, np.ndarray], optimizer: str
-) -> list[np.ndarray] | None:
+) -> dict[str, np.ndarray] | None:
     """The values that `write_state` wrote.
 
     Args:
@@ -65,7 +98,7 @@ def read_state(
         optimizer: String, the name of the optimizer's class.
 
     Returns:
-        List of arrays, empty if the state is from before an optimizer's first step;
+        Dict of arrays, empty if the state is from before an optimizer's first step;
         None if there is no state, or that of an optimizer of another class.
 
     Raises:
@@ -76,38 +109,28 @@ def read_state(
     Example:
 
     >>> store = {}
-    >>> write_state(store, [np.float32([1.0, 2.0])], "FuzzyHess")
-    >>> store["0"] = np.float32([1.0, 3.0])
+    >>> write_state(store, {"momentum": np.float32([1.0, 2.0])}, "FuzzyHess")
+    >>> store["momentum"] = np.float32([1.0, 3.0])
     >>> read_state(store, "FuzzyHess")
     Traceback (most recent call last):
         ...
     ValueError: The saved state of an optimizer must be what was written...
     """
     keys = set(store.keys())
-    if not keys & {VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY}:
+    if not keys & set(KEYS):
         return None
-    if VERSION_KEY not in keys:
+    lacking = [key for key in KEYS if key not in keys]
+    if VERSION_KEY not in lacking:
+        _check_version(np.asarray(store[VERSION_KEY]).tolist())
+    if lacking:
         raise ValueError(
             "The saved state of an optimizer must be what was written. Received: one "
-            f"without {VERSION_KEY}; the file is damaged. {REMEDY}"
+            f"without {', '.join(lacking)}; the file is damaged. {REMEDY}"
         )
-    version = np.asarray(store[VERSION_KEY]).tolist()
-    if version != LAYOUT_VERSION:
-        raise ValueError(
-            f"The saved state of an optimizer must have layout version "
-            f"{LAYOUT_VERSION}, the only one that this release of keras_fuzzyhess "
-            f"reads. Received: {VERSION_KEY}={version!r}. Load it with the release "
-            f"that wrote it. {REMEDY}"
-        )
-    names = [str(i) for i in range(len(keys) - 3)]
-    if keys != {*names, VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY}:
-        raise ValueError(
-            "The saved state of an optimizer must be what was written. Received: "
-            f"variables named {', '.join(sorted(keys))}; the file is damaged. {REMEDY}"
-        )
-    values = [np.asarray(store[name]) for name in names]
+    values = {name: np.asarray(store[name]) for name in keys - set(KEYS)}
     written_by = np.asarray(store[OPTIMIZER_KEY])
-    if np.asarray(store[CHECKSUM_KEY]).tolist() != checksum([*values, written_by]):
+    written = np.asarray(store[CHECKSUM_KEY]).tolist()
+    if written != _checksum_of(values, written_by):
         raise ValueError(
             "The saved state of an optimizer must be what was written. Received: one "
             "whose checksum differs; the file is damaged, and the weights in it may be "
@@ -115,31 +138,41 @@ def read_state(
         )
     if values and written_by.tobytes() != optimizer.encode():
         return None
-    for name, value in zip(names, values, strict=True):
+    for name, value in values.items():
         if not np.isfinite(value).all():
             raise ValueError(
                 "The saved state of an optimizer must be finite, for no training "
-                f"recovers from one that is not. Received: variable {name} with "
+                f"recovers from one that is not. Received: `{name}` with "
                 f"{np.count_nonzero(~np.isfinite(value))} values NaN or infinite. "
                 f"{REMEDY}"
             )
     return values
 
 
+def _check_version(version: object) -> None:
+    if version != LAYOUT_VERSION:
+        raise ValueError(
+            f"The saved state of an optimizer must have layout version "
+            f"{LAYOUT_VERSION}, the only one that this release of keras_fuzzyhess "
+            f"reads. Received: {VERSION_KEY}={version!r}. Load it with the release "
+            f"that wrote it. {REMEDY}"
+        )
+
+
 def check_state_fits(
-    values: Sequence[np.ndarray], variables: Sequence[keras.Variable]
+    values: Mapping[str, np.ndarray], variables: Mapping[str, keras.Variable]
 ) -> None:
     """Raises a `ValueError` unless there is a value for each variable, of its kind.
 
     Args:
-        values: List of arrays.
-        variables: List of the optimizer's variables.
+        values: Mapping from names to arrays.
+        variables: Mapping from names to the optimizer's variables.
 
     Example:
 
-    >>> momentum = keras.Variable([0.0, 0.0], name="momentum")
-    >>> check_state_fits([np.float32([1.0, 2.0])], [momentum])
-    >>> check_state_fits([np.float32([1.0])], [momentum])
+    >>> variables = {"momentum": keras.Variable([0.0, 0.0])}
+    >>> check_state_fits({"momentum": np.float32([1.0, 2.0])}, variables)
+    >>> check_state_fits({"momentum": np.float32([1.0])}, variables)
     Traceback (most recent call last):
         ...
     ValueError: The saved state of an optimizer must fit... `momentum` of shape (2,)...
@@ -148,19 +181,36 @@ def check_state_fits(
         "The saved state of an optimizer must fit its arguments and the weights that "
         "it trains"
     )
-    if len(values) != len(variables):
+    remedy = f"Make it with the arguments with which it was saved. {REMEDY}"
+    if values.keys() != variables.keys():
         raise ValueError(
             f"{what}, which take {len(variables)} variables. Received: {len(values)}. "
-            f"{REMEDY}"
+            f"Expected and not received: {_listed(variables.keys() - values.keys())}. "
+            "Received and not expected: "
+            f"{_listed(values.keys() - variables.keys())}. {remedy}"
         )
-    for value, variable in zip(values, variables, strict=True):
+    for name, variable in variables.items():
+        value = values[name]
         shape, dtype = tuple(variable.shape), np.dtype(variable.dtype)
         if value.shape != shape or value.dtype != dtype:
             raise ValueError(
-                f"{what}, which take `{variable.name}` of shape {shape} and dtype "
-                f"{dtype}. Received: shape {value.shape} and dtype {value.dtype}. "
-                f"{REMEDY}"
+                f"{what}, which take `{name}` of shape {shape} and dtype {dtype}. "
+                f"Received: shape {value.shape} and dtype {value.dtype}. {remedy}"
             )
+
+
+def _listed(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    listed = ", ".join(f"`{name}`" for name in ordered[:LISTED])
+    if len(ordered) > LISTED:
+        listed += f" and {len(ordered) - LISTED} more"
+    return listed or "none"
+
+
+def _checksum_of(values: Mapping[str, np.ndarray], written_by: np.ndarray) -> int:
+    names = sorted(values)  # files keep no order
+    arrays = [values[name] for name in names]
+    return checksum([*arrays, np.array(" ".join(names).encode()), written_by])
 
 
 def checksum(values: Sequence[np.ndarray]) -> int:

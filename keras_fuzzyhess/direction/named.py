@@ -1,6 +1,7 @@
 """Directions by name, as the optimizer's argument takes them."""
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,8 @@ def _restored(direction: Mapping[str, Any], given: dict[str, Any]) -> tuple[Any,
 def direction_config(direction: Direction) -> dict[str, Any]:
     """What a configuration of an optimizer says of its direction.
 
+    Warns if Keras does not know its class, for then it is not found when it is loaded.
+
     Returns:
         Dict of "direction", and of those of `FLAT` that it has, which are no part of
         that.
@@ -112,6 +115,17 @@ def direction_config(direction: Direction) -> dict[str, Any]:
     >>> config["beta_1"], config["direction"]["config"]["damping"]
     (0.8, 0.1)
     """
+    cls = type(direction)
+    registered = keras.saving.get_registered_name(cls)
+    if keras.saving.get_registered_object(registered) is not cls:
+        name = cls.__name__
+        warnings.warn(
+            f"The direction `{name}` must be registered with Keras, or a model that is "
+            "saved with it loads by `keras.saving.load_model(path, "
+            f"custom_objects={{{name!r}: {name}}})` alone. Write "
+            "`@keras.saving.register_keras_serializable()` above its class.",
+            stacklevel=3,
+        )
     serialized = keras.saving.serialize_keras_object(direction)
     own = dict(serialized["config"])
     flat = {}

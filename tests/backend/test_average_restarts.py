@@ -148,7 +148,7 @@ def test_accumulated_minibatches_start_anew_with_the_step():
 
 
 def loss_statistics(optimizer):
-    kept = [v for v in optimizer.variables if v.name.startswith("averaged_loss")]
+    kept = [v for v in optimizer.variables if v.name.startswith("probes.averaged_loss")]
     return [float(value) for value in kept]
 
 

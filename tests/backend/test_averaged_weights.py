@@ -64,6 +64,22 @@ def test_average_is_the_formula(use_ema, accumulated):
     assert moved > 1e-3, "the average differs from the weights"
 
 
+@pytest.mark.parametrize("make", [FuzzyHess, FuzzyHess.salo])
+def test_the_momentum_is_assigned_before_the_first_step_or_not_at_all(make):
+    w, optimizer = tf.Variable([3.0]), make(use_ema=True, learning_rate=0.01)
+    with pytest.raises(ValueError, match="`ema_momentum` must be in"):
+        optimizer.ema_momentum = 1.5
+    optimizer.ema_momentum = 0.0
+    optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+    (average,) = optimizer._model_variables_moving_average
+    for _ in range(3):
+        optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+    np.testing.assert_array_equal(average, w)  # it has no memory
+    with pytest.raises(AttributeError, match="before the first step.*new `"):
+        optimizer.ema_momentum = 0.99
+    assert optimizer.get_config()["ema_momentum"] == 0.0
+
+
 def test_weights_without_a_gradient_keep_their_average():
     """And the others' averages do not depend on them."""
 

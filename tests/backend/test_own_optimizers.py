@@ -94,6 +94,15 @@ def test_one_warning_an_optimizer_names_both_ways_out():
     fit(model)  # a warning would be an error
 
 
+def test_the_callback_settles_the_warning_for_its_fit_alone():
+    model = pair()
+    fit(model, AveragesInValidation(), epochs=1)
+    model.compile(jit_compile=False)
+    with pytest.warns(UserWarning, match="AveragesInValidation") as warned:
+        fit(model, epochs=1)
+    assert len(warned) == 2
+
+
 @first_fast(where=[list, dict, vars])
 def test_the_callback_ends_with_the_averages_of_all(where):
     model = pair(where=where)

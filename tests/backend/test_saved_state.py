@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.backend.saved_state import LAYOUT_VERSION
+from keras_fuzzyhess.backend.saved_state import LAYOUT_VERSION, numbered
+from keras_fuzzyhess.direction import Course, Direction
+from keras_fuzzyhess.parts import scalar
 from tests.helpers import networks
 from tests.helpers.fast import first_fast
 from tests.helpers.small_training import assert_same, begun, compiled
@@ -23,7 +25,7 @@ def state(model):
 
 
 def gain_of(model):
-    (gain,) = [v for v in model.optimizer.variables if v.name == "gain"]
+    (gain,) = [v for v in model.optimizer.variables if v.name == "controller.gain"]
     return gain
 
 
@@ -82,13 +84,86 @@ def test_another_number_of_variables_is_refused(make, path):
     saved(path, make=make)
     count = len(begun(make()).optimizer.variables)
     other = begun(make(gradient_accumulation_steps=2))
-    refused(path, other, str(count), str(len(other.optimizer.variables)))
+    counts = (str(count), str(len(other.optimizer.variables)))
+    refused(path, other, *counts, "`gradient_accumulator`")
 
 
 def test_a_state_of_other_weights_is_refused_by_its_shape(path):
     """SALO keeps all weights in one vector, so that their number does not tell."""
     begun(SALO(), networks.frozen_layer()).save_weights(path)
     refused(path, begun(SALO()), "momentum", "(83,)", "(27,)")
+
+
+class Trusting(Direction):
+    """One number of state."""
+
+    def build(self, weights, add):
+        self.trust = scalar(add, "number")
+
+    def __call__(self, gradients, curvature, step):
+        return Course(gradients, tf.constant(1.0))
+
+
+class Doubting(Trusting):
+    """The state is called the same, and has the same shape."""
+
+
+def test_a_state_of_another_direction_is_refused_by_its_name(path):
+    begun(FuzzyHess(direction=Trusting())).save_weights(path)
+    told = ("`direction.Doubting.number`", "`direction.Trusting.number`", "arguments")
+    refused(path, begun(FuzzyHess(direction=Doubting())), *told)
+    other = compiled(FuzzyHess(direction=Doubting()))
+    other.load_weights(path)
+    for _ in range(2):  # nor is it forgotten in the attempt
+        with pytest.raises(ValueError, match=r"direction\.Doubting\.number"):
+            other.optimizer.build(other.trainable_variables)
+        assert not other.optimizer.built
+
+
+def test_a_state_is_read_by_name_whatever_its_order():
+    store, model, other = {}, begun(FuzzyHess()), begun(FuzzyHess())
+    model.optimizer.save_own_variables(store)
+    before = state(other)
+    for variable in other.optimizer.variables:
+        variable.assign(tf.zeros_like(variable.value))
+    other.optimizer.load_own_variables(dict(sorted(store.items(), reverse=True)))
+    assert_same(state(other), before)
+
+
+def test_names_that_come_again_are_numbered():
+    assert numbered(["a", "a.1", "a", "checksum"]) == ["a", "a.1", "a.2", "checksum.1"]
+
+
+class Counting(FuzzyHess):
+    """Has variables of its own, one of them before those of its base."""
+
+    def build(self, variables):
+        self.nameless = self.add_variable((2,))
+        super().build(variables)
+        self.counts = [
+            self.add_variable((), "ones", "int64", name="checksum") for _ in range(2)
+        ]
+
+
+class CountingTwice(Counting):
+    def build(self, variables):
+        super().build(variables)
+        self.last = self.add_variable((), name="last")
+
+
+@pytest.mark.parametrize("make", [Counting, CountingTwice])
+def test_a_subclass_may_add_variables(make, path):
+    model = begun(make())
+    model.save_weights(path)
+    built, later = begun(make()), compiled(make())
+    for variable in built.optimizer.variables:
+        variable.assign(tf.zeros_like(variable.value))
+    for other in (built, later):
+        other.load_weights(path)
+        other.optimizer.build(other.trainable_variables)
+        assert_same(state(other), state(model))
+    built.optimizer.start_anew()
+    assert [int(count) for count in built.optimizer.counts] == [1, 1]
 
 
 def test_a_state_of_another_dtype_is_refused(path):
@@ -110,15 +185,15 @@ def test_a_state_that_is_not_finite_is_refused(make, value, path):
 @pytest.mark.parametrize(
     "change",
     [
-        put("2", np.zeros((6, 8), "float32")),
-        put("0", np.array(7)),
+        put("average", np.zeros((6, 8), "float32")),
+        put("iteration", np.array(7)),
         put("checksum", np.uint32(1)),
-        lambda variables: variables.pop("3"),
+        lambda variables: variables.pop("controller.gain"),
         lambda variables: variables.pop("checksum"),
         lambda variables: variables.pop("layout_version"),
         lambda variables: variables.pop("optimizer"),
         put("optimizer", np.frombuffer(b"SALO", np.uint8)),
-        lambda variables: variables.move("3", "03"),
+        lambda variables: variables.move("average.1", "average.9"),
     ],
 )
 def test_what_was_changed_in_the_file_is_refused(change, path):

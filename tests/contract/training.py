@@ -82,7 +82,7 @@ def assert_finite(model):
         assert np.isfinite(variable.numpy()).all(), variable.path
     precision = keras.config.dtype_policy().variable_dtype
     assert {v.dtype for v in model.trainable_variables} == {precision}
-    momenta = [v for v in model.optimizer.variables if v.name == "momentum"]
+    momenta = [v for v in model.optimizer.variables if v.name.endswith(".momentum")]
     assert {v.dtype for v in momenta} == {precision}
 
 

@@ -87,7 +87,7 @@ def test_it_learns_in_one_trace_and_stays_finite(make):
 def test_it_asks_for_the_probes_that_it_needs(make):
     optimizer = trained(model_with(make)).optimizer
     assert optimizer.diagnostics["probes"] == probes_in(16, optimizer) > 0
-    kept = [v for v in optimizer.variables if v.name.startswith("curvature")]
+    kept = [v for v in optimizer.variables if v.name.startswith("probes.curvature")]
     assert bool(kept) == optimizer.direction.needs_curvature
     measured = optimizer.diagnostics["mean_curvature"]
     assert (measured > 0) == optimizer.direction.needs_curvature
@@ -173,8 +173,23 @@ class Share(Direction):
 def test_constants_of_a_constructor_are_kept():
     optimizer = FuzzyHess(direction=Share(0.9))
     assert optimizer.direction.share == 0.9
-    again = FuzzyHess.from_config(optimizer.get_config(), {"Share": Share})
+    with keras.saving.custom_object_scope({"Share": Share}):
+        config = optimizer.get_config()
+    again = FuzzyHess.from_config(config, {"Share": Share})
     assert again.direction.share == 0.9
+
+
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_one_that_is_not_registered_is_told_of_when_it_is_saved(ending, tmp_path):
+    path = tmp_path / f"model.{ending}"
+    model = networks.dense()
+    model.compile(FuzzyHess(direction=Share(0.9)), keras.losses.MeanSquaredError())
+    with pytest.warns(UserWarning, match=r"`Share`.*register_keras.*above its class"):
+        model.save(path)
+    with pytest.raises(TypeError, match="register_keras_serializable"):
+        keras.saving.load_model(path)
+    loaded = keras.saving.load_model(path, custom_objects={"Share": Share})
+    assert loaded.optimizer.direction.share == 0.9
 
 
 def test_constants_that_are_not_kept_under_their_names_are_refused():
@@ -184,6 +199,46 @@ def test_constants_that_are_not_kept_under_their_names_are_refused():
 
     with pytest.raises(ValueError, match="keep its argument `share` as an attribute"):
         FuzzyHess(direction=Hidden(0.5)).get_config()
+
+
+class FailingOnce(Share):
+    """Its state is half made when it fails."""
+
+    fails = True
+
+    def build(self, weights, add):
+        super().build(weights, add)
+        if self.fails:
+            raise RuntimeError("not yet")
+
+
+@pytest.mark.parametrize("use", ["fit", "minimize"])
+def test_a_direction_whose_state_cannot_be_made_leaves_the_optimizer_as_it_was(use):
+    def steps(model):
+        if use == "fit":
+            return fit(model, networks.data(model))
+        x, y = networks.data(model)
+        weights = model.trainable_variables
+        for _ in range(2):
+            model.optimizer.minimize(
+                lambda: networks.cross_entropy(y, model(x)), weights
+            )
+
+    mended, sound = model_with(FailingOnce), model_with(Share)
+    optimizer = mended.optimizer
+    before = [v.name for v in optimizer.variables]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="not yet"):
+            steps(mended)
+        assert not optimizer.built and int(optimizer.iterations) == 0
+        assert [v.name for v in optimizer.variables] == before
+    optimizer.direction.fails = False
+    for model in (mended, sound):
+        steps(model)
+    assert_same(mended.get_weights(), sound.get_weights())
+    assert len(optimizer.variables) == len(sound.optimizer.variables)
+    optimizer.start_anew()
+    assert float(optimizer.direction.trust) == 1.0
 
 
 def test_state_of_a_direction_begins_anew_where_it_began():

@@ -45,7 +45,9 @@ def test_salo_drops_a_probe_but_averages_the_loss():
     ]
     assert optimizer.diagnostics["dropped_probes"] == 3
     assert optimizer.diagnostics["mean_curvature"] == 0
-    (averaged,) = [float(v) for v in optimizer.variables if v.name == "loss_slow"]
+    (averaged,) = [
+        float(v) for v in optimizer.variables if v.name == "probes.loss_slow"
+    ]
     assert averaged == pytest.approx(np.mean(losses))
     assert w.numpy().all() and np.isfinite(w.numpy()).all()
 
@@ -71,5 +73,5 @@ def test_a_loss_probe_that_is_not_finite_is_dropped():
     assert optimizer.diagnostics["probes"] == 4
     assert optimizer.diagnostics["dropped_probes"] == 1
     assert optimizer.diagnostics["mean_curvature"] == pytest.approx(2.0, rel=1e-2)
-    kept = [v for v in optimizer.variables if v.name.startswith("averaged_loss")]
+    kept = [v for v in optimizer.variables if v.name.startswith("probes.averaged_loss")]
     assert len(kept) == 4 and not any(map(float, kept))

@@ -26,7 +26,8 @@ INTERVAL = 4
 
 def measured_by(optimizer):
     kept = {v.name: v.value for v in optimizer.variables}
-    return AveragedLoss(*(kept[f"averaged_loss_{f}"] for f in AveragedLoss._fields))
+    fields = AveragedLoss._fields
+    return AveragedLoss(*(kept[f"probes.averaged_loss_{f}"] for f in fields))
 
 
 def statistics_after(triples):
