@@ -14,7 +14,6 @@ from keras_fuzzyhess.fuzzy import (
     default_rule_base,
     paper_rule_base,
 )
-from keras_fuzzyhess.measure.step_length import StepLength
 
 
 def no_control() -> ControlSurface:
@@ -33,19 +32,9 @@ def long_memory() -> RuleBase:
     return dataclasses.replace(default, outputs=(gain_rate, paper.outputs[1]))
 
 
-class UnshortenedLength(StepLength):
-    """What the length probe finds is not used."""
-
-    def shorten(self, factor):
-        pass
-
-
 def long_first_steps() -> FuzzyHess:
     """The first length is never shortened."""
-    optimizer = FuzzyHess()
-    algorithm: Any = optimizer.algorithm
-    algorithm.length = algorithm.probes.length = UnshortenedLength()
-    return optimizer
+    return FuzzyHess(constants={"length": {"largest_shortening": 1.0}})
 
 
 def constant_shift() -> FuzzyHess:

@@ -7,14 +7,26 @@ import keras
 from keras_fuzzyhess.algorithm import Algorithm
 from keras_fuzzyhess.arguments import check_between, check_integer
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
+from keras_fuzzyhess.constants import constants_of, given_constants
 from keras_fuzzyhess.control.controller import Controller
 from keras_fuzzyhess.direction import Direction, direction_config, named_direction
 from keras_fuzzyhess.fuzzy import control_surface, default_rule_base, resolve_rule_base
 from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend
+from keras_fuzzyhess.measure.averaging_rate import Averaging
 from keras_fuzzyhess.measure.curvature_average import Curvature
+from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 from keras_fuzzyhess.measure.probes import ProbesInTurn
 from keras_fuzzyhess.measure.step_length import StepLength
 from keras_fuzzyhess.salo import SALO
+
+PARTS = {
+    "length": StepLength,
+    "trend": AveragedLossTrend,
+    "schedule": ProbeSchedule,
+    "averaging": Averaging,
+    "controller": Controller,
+}
+"""Those that have constants, by the names that `constants` has for them."""
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -101,6 +113,12 @@ class FuzzyHess(SecondGradientOptimizer):
             or a `keras_fuzzyhess.direction.Direction` with constants of its own:
             then `beta_1`, `beta_2` and `curvature_power` must be left out.
             Defaults to `"diagonal"`.
+        constants: A dict of some of "length" (`measure/step_length.py`), "trend"
+            (`measure/averaged_loss.py`), "schedule" (`measure/probe_schedule.py`),
+            "averaging" (`measure/averaging_rate.py`) and "controller"
+            (`control/controller.py`), each with a dict of some of the constants
+            documented there, as `{"length": {"share": 0.01}}`. Defaults to `None`: all
+            have their defaults, which the attribute of this name shows.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`:
             `weight_decay` (decoupled: a step also subtracts `weight_decay * rms * w`,
             and at most `w`, with `rms` the root mean square of the step over all
@@ -112,8 +130,8 @@ class FuzzyHess(SecondGradientOptimizer):
     Raises:
         ValueError: if an argument is out of its range (momenta are at most 0.999999,
             integers at most 2**31 - 1, those of Keras at most 1e12), if `rule_base`
-            cannot be used, if a name of a direction is not known, or if one with
-            constants of its own comes with others.
+            cannot be used, if a name of a direction or a constant is not known, or if
+            a direction with constants of its own comes with others.
         TypeError: if `rule_base` or `direction` is none of the types above.
         OSError: if the file that it names cannot be read.
 
@@ -147,6 +165,7 @@ class FuzzyHess(SecondGradientOptimizer):
         seed=None,
         name="fuzzyhess",
         direction="diagonal",
+        constants=None,
         **kwargs,
     ) -> None:
         super().__init__(
@@ -169,15 +188,23 @@ class FuzzyHess(SecondGradientOptimizer):
         if seed is not None:
             seed = check_integer("seed", seed, 0, " or None")
         self.seed = seed
-        length = StepLength()
-        probes = ProbesInTurn(
-            Curvature(self._probe_radius) if where.needs_curvature else None,
-            AveragedLossTrend(),
-            length,
-            self._probe_interval,
-        )
-        controller = Controller(control_surface(self.rule_base))
+        given = given_constants(constants, PARTS)
+        length = StepLength(**given["length"])
+        trend = AveragedLossTrend(**given["trend"])
+        schedule = ProbeSchedule(self._probe_interval, **given["schedule"])
+        self._averaging = Averaging(**given["averaging"])
+        surface = control_surface(self.rule_base)
+        controller = Controller(surface, **given["controller"])
+        curvature = Curvature(self._probe_radius) if where.needs_curvature else None
+        probes = ProbesInTurn(curvature, trend, length, schedule)
         self.algorithm = Algorithm(probes, where, controller, length)
+        self._parts = {
+            "length": length,
+            "trend": trend,
+            "schedule": schedule,
+            "averaging": self._averaging,
+            "controller": controller,
+        }
         self.total_steps = total_steps
 
     @classmethod
@@ -223,6 +250,18 @@ class FuzzyHess(SecondGradientOptimizer):
         """How far a curvature probe shifts every weight."""
         return self._probe_radius
 
+    @property
+    def constants(self) -> dict[str, dict[str, float]]:
+        """The constants of the parts, by part and name; the direction has its own.
+
+        Example:
+
+        >>> optimizer = FuzzyHess(constants={"controller": {"slowing": 50}})
+        >>> optimizer.constants["controller"]["slowing"]
+        50.0
+        """
+        return {name: constants_of(part) for name, part in self._parts.items()}
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""
         return super().get_config() | {
@@ -232,4 +271,5 @@ class FuzzyHess(SecondGradientOptimizer):
             "total_steps": self.total_steps,
             "rule_base": self.rule_base.to_dict(),
             "seed": self.seed,
+            "constants": self.constants,
         }

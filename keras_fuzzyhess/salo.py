@@ -7,6 +7,7 @@ import keras
 from keras_fuzzyhess.algorithm import Algorithm
 from keras_fuzzyhess.arguments import check_between
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
+from keras_fuzzyhess.constants import constants_of, given_constants
 from keras_fuzzyhess.control.controller import Controller
 from keras_fuzzyhess.direction import Newton
 from keras_fuzzyhess.fuzzy import control_surface, paper_rule_base, resolve_rule_base
@@ -14,6 +15,9 @@ from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.loss_trend import LossTrend
 from keras_fuzzyhess.measure.probes import ProbeEveryStep
 from keras_fuzzyhess.measure.step_length import UnitLength
+
+PARTS = {"trend": LossTrend, "controller": Controller}
+"""Those that have constants, by the names that `constants` has for them."""
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -52,12 +56,14 @@ class SALO(SecondGradientOptimizer):
         rule_base: As in `FuzzyHess`. Defaults to
             `keras_fuzzyhess.fuzzy.paper_rule_base()`.
         name: String, the optimizer's name.
+        constants: As in `FuzzyHess`, of "trend" (`measure/loss_trend.py`) and
+            "controller" (`control/controller.py`). Defaults to `None`.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`, as in
             `FuzzyHess`.
 
     Raises:
-        ValueError: if an argument is out of its range, or if `rule_base` cannot be
-            used.
+        ValueError: if an argument is out of its range, if `rule_base` cannot be used,
+            or if a name of a constant is not known.
         TypeError: if `rule_base` is of none of the types that `FuzzyHess` takes.
         OSError: if the file that it names cannot be read.
 
@@ -82,6 +88,7 @@ class SALO(SecondGradientOptimizer):
         total_steps=None,
         rule_base=None,
         name="salo",
+        constants=None,
         **kwargs,
     ) -> None:
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
@@ -90,13 +97,14 @@ class SALO(SecondGradientOptimizer):
         self.rule_base = resolve_rule_base(
             paper_rule_base() if rule_base is None else rule_base
         )
+        given = given_constants(constants, PARTS)
+        trend = LossTrend(**given["trend"])
+        surface = control_surface(self.rule_base)
+        controller = Controller(surface, **given["controller"])
         curvature = Curvature(self._probe_radius, signs=False, squares=False)
-        self.algorithm = Algorithm(
-            ProbeEveryStep(curvature, LossTrend()),
-            self._direction,
-            Controller(control_surface(self.rule_base)),
-            UnitLength(),
-        )
+        probes = ProbeEveryStep(curvature, trend)
+        self.algorithm = Algorithm(probes, self._direction, controller, UnitLength())
+        self._parts = {"trend": trend, "controller": controller}
         self.total_steps = total_steps
 
     # Arguments that parts have taken over can be read, and not assigned.
@@ -116,6 +124,11 @@ class SALO(SecondGradientOptimizer):
         """How far a curvature probe shifts every weight."""
         return self._probe_radius
 
+    @property
+    def constants(self) -> dict[str, dict[str, float]]:
+        """The constants of the parts, by part and name."""
+        return {name: constants_of(part) for name, part in self._parts.items()}
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""
         return super().get_config() | {
@@ -124,4 +137,5 @@ class SALO(SecondGradientOptimizer):
             "probe_radius": self.probe_radius,
             "total_steps": self.total_steps,
             "rule_base": self.rule_base.to_dict(),
+            "constants": self.constants,
         }

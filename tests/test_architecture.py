@@ -22,19 +22,21 @@ TUNER = Path(keras_fuzzyhess.tuner.__file__).parent
 # What the files of each folder, or a file of the package, may import of it.
 MAY_IMPORT = {
     "arguments": set(),
+    "constants": {"arguments"},
     "fuzzy": {"fuzzy"},
     "state": {"state", "backend.in_place"},
     "parts": {"state"},
     "direction": {"direction", "state", "parts", "arguments", "backend.in_place"},
-    "control": {"control", "parts", "fuzzy"},
-    "measure": {"measure", "state", "parts", "backend.replicas"},
+    "control": {"control", "parts", "fuzzy", "constants"},
+    "measure": {"measure", "state", "parts", "arguments", "constants"}
+    | {"backend.replicas"},
     "algorithm": {"direction", "control", "measure", "parts"},
     "backend": {"backend", "algorithm", "measure", "state", "parts", "arguments"}
     | {"fuzzy"},
     "fuzzyhess": {"algorithm", "arguments", "backend.optimizer", "control", "fuzzy"}
-    | {"direction", "measure", "salo"},
+    | {"constants", "direction", "measure", "salo"},
     "salo": {"algorithm", "arguments", "backend.optimizer", "control", "fuzzy"}
-    | {"direction", "measure"},
+    | {"constants", "direction", "measure"},
     "monitor": {"arguments", "backend"},
     "averages_in_validation": {"backend"},
     "plot_parts": {"arguments"},
@@ -95,6 +97,26 @@ def test_tests_lie_in_folders_like_what_they_test():
     tests = (ROOT / "tests").rglob("test_*.py")
     found = {path.parent.relative_to(ROOT / "tests").as_posix() for path in tests}
     assert found - {"."} == like | of_all
+
+
+NO_CHOICES = {"LARGEST_SCALE", "LENGTH_PROBE", "WORD_LENGTH"}
+"""Numbers that no release could choose differently."""
+
+
+def test_constants_of_parts_are_their_fields():
+    """So that a configuration holds them."""
+    for folder in ("measure", "control"):
+        for path in (PACKAGE / folder).glob("*.py"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.Assign | ast.AnnAssign):
+                    numbers = [
+                        n.value
+                        for n in ast.walk(node)
+                        if isinstance(n, ast.Constant)
+                        and isinstance(n.value, int | float)
+                    ]
+                    text = ast.unparse(node)
+                    assert not numbers or text.split()[0] in NO_CHOICES, text
 
 
 def test_inheritance_is_at_most_two_deep():

@@ -1,11 +1,16 @@
 """Arguments survive their configuration, or are refused by name."""
 
+import inspect
+import json
+import re
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess import SALO, FuzzyHess
+from keras_fuzzyhess import SALO, FuzzyHess, fuzzyhess, salo
+from keras_fuzzyhess.constants import constants_of
 
 BOTH = pytest.mark.parametrize("make", [FuzzyHess, SALO])
 
@@ -219,3 +224,143 @@ def test_the_learning_rate_may_be_set_at_any_time(make):
     optimizer.learning_rate = 0.75
     optimizer.set_weights(values)
     assert float(optimizer.learning_rate) == 0.25
+
+
+CONTROLLER = {
+    "smallest_gain": 1e-3,
+    "largest_gain": 1e3,
+    "slowing": 100.0,
+    "half_way": 1000.0,
+}
+CONSTANTS = {
+    FuzzyHess: {
+        "length": {
+            "share": 0.02,
+            "smallest_scale": 1e-3,
+            "largest_matrix": 10.0,
+            "smallest_network": 0.1,
+            "no_weights": 0.01,
+            "widest": 1e4,
+            "longest_share": 0.7,
+            "shortening_power": 3.0,
+            "largest_shortening": 0.25,
+            "largest_growth": 1.5,
+            "size_rate": 0.1,
+        },
+        "trend": {
+            "slowest": 0.1,
+            "difference_share": 0.75,
+            "strongest": 2.0,
+            "early": 3.0,
+        },
+        "schedule": {"thinning": 400.0, "early_curvature_probe": 2},
+        "averaging": {"window": 20.0, "latest": 20},
+        "controller": CONTROLLER,
+    },
+    SALO: {"trend": {"fast": 0.1, "slow": 0.02}, "controller": CONTROLLER},
+}
+"""Whoever changes one changes how saved models behave that do not hold it."""
+OTHERS = {  # than the defaults, where half of these is out of range
+    "largest_matrix": 5.0,
+    "widest": 5e3,
+    "largest_growth": 1.25,
+    "early": 2.0,
+    "early_curvature_probe": 3,
+    "latest": 10,
+}
+
+
+def others(make):
+    """For each constant a value that is not its default."""
+    return {
+        part: {name: OTHERS.get(name, value / 2) for name, value in constants.items()}
+        for part, constants in CONSTANTS[make].items()
+    }
+
+
+@BOTH
+def test_configurations_hold_every_constant(make):
+    assert make().get_config()["constants"] == CONSTANTS[make] == make().constants
+    for parts in (fuzzyhess.PARTS, salo.PARTS):
+        for kind in parts.values():
+            documented = re.findall(
+                r"^    (\w+): (?:(?!\n    \w).)*?Defaults\s+to\s+`(.*?)`",
+                inspect.getdoc(kind),
+                flags=re.M | re.S,
+            )
+            expected = {name: float(value) for name, value in documented}
+            assert constants_of(kind) == expected, kind
+
+
+@BOTH
+def test_constants_come_back_from_json(make):
+    optimizer = make(constants=others(make))
+    assert optimizer.constants == others(make)
+    config = json.loads(json.dumps(keras.optimizers.serialize(optimizer)))
+    again = keras.optimizers.deserialize(config)
+    assert again.get_config() == optimizer.get_config()
+    kinds = [type(v) for part in again.constants.values() for v in part.values()]
+    assert set(kinds) <= {int, float}
+
+
+@BOTH
+def test_constants_that_are_not_given_have_their_defaults(make):
+    older = make().get_config()
+    del older["constants"]
+    for config in ({}, older, {"constants": None}, {"constants": {}}):
+        assert make.from_config(config).constants == CONSTANTS[make]
+    some = {"controller": {"slowing": np.float32(50)}, "trend": {}}
+    expected = CONSTANTS[make] | {"controller": CONTROLLER | {"slowing": 50.0}}
+    assert make.from_config({"constants": some}).constants == expected
+    assert some["trend"] == {}, "it is the user's own"
+
+
+@BOTH
+def test_names_of_constants_are_checked(make):
+    parts = ", ".join(CONSTANTS[make])
+    for constants, message in [
+        (3, "`constants` must be a dict or None. Received: constants=3"),
+        ({"lenght": {}}, rf"`constants` must.*Received: 'lenght'. It has {parts}"),
+        ({"controller": 0.5}, r'`constants\["controller"\]` must be a dict'),
+        (
+            {"controller": {"slow": 1.0}},
+            r"""`constants\["controller"\]` must.*Received: 'slow'. .*slowing""",
+        ),
+        ({"controller": {"surface": None}}, "Received: 'surface'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make(constants=constants)
+
+
+@BOTH
+def test_values_of_constants_are_checked(make):
+    for part, constants in CONSTANTS[make].items():
+        for name in constants:
+            for value in (-1.0, float("nan"), float("inf"), "1", None, True):
+                with pytest.raises(ValueError, match=f"`{name}` must be.*{name}="):
+                    make(constants={part: {name: value}})
+
+
+@pytest.mark.parametrize(
+    "make, part, name, value",
+    [
+        (FuzzyHess, "length", "share", 0.2),
+        (FuzzyHess, "trend", "strongest", 0.0),
+        (FuzzyHess, "schedule", "thinning", 1.0),
+        (FuzzyHess, "averaging", "window", 1e9),
+        (FuzzyHess, "controller", "slowing", 1.0),
+        (SALO, "trend", "slow", 1.0),
+        (SALO, "controller", "half_way", 1.0),
+    ],
+)
+def test_parts_take_their_constants(make, part, name, value):
+    def trained(constants):
+        keras.utils.set_random_seed(0)
+        w, optimizer = tf.Variable([5.0, -3.0]), make(constants=constants)
+        for _ in range(18):
+            optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+        optimizer.finalize_variable_values([w])
+        return optimizer.diagnostics | {"end": w.numpy().tolist()}
+
+    assert trained({part: {name: value}}) != trained(None)
+    assert trained({part: {name: CONSTANTS[make][part][name]}}) == trained(None)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_fuzzyhess import FuzzyHess, FuzzyHessMonitor, RuleBase
-from keras_fuzzyhess.control.controller import SLOWING
+from keras_fuzzyhess.control.controller import Controller
 from keras_fuzzyhess.fuzzy import Rule, Term, Variable, default_rule_base
 from tests.helpers import networks
 from tests.helpers.rule_bases import (
@@ -67,7 +67,7 @@ def one_rule(rate):
 def test_gain_goes_only_where_the_rules_send_it(rate):
     history = trained(one_rule(rate))
     changes = np.diff(np.log(history["gain"]))
-    slowing = 1 + np.array(history["step"][:-1]) / SLOWING
+    slowing = 1 + np.array(history["step"][:-1]) / Controller.slowing
     np.testing.assert_allclose(changes, rate / slowing, rtol=1e-3)
     np.testing.assert_allclose(history["beta_3"], 0.9, rtol=1e-4)
 

@@ -40,6 +40,7 @@ from keras_fuzzyhess.backend.traced_loss import find_loss
 from keras_fuzzyhess.backend.weight_averages import FirstWeights, WeightAverages
 from keras_fuzzyhess.backend.whole_build import whole_build
 from keras_fuzzyhess.fuzzy import restore_rule_base
+from keras_fuzzyhess.measure.averaging_rate import Averaging
 from keras_fuzzyhess.measure.probe import Probe
 from keras_fuzzyhess.parts import Step
 from keras_fuzzyhess.state.packing import Packing, native_variable
@@ -59,6 +60,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
     # Whether the weights are averaged, whatever `use_ema` is, for the algorithm
     # measures there; `use_ema` says whether `fit` ends with the average.
     _averages_weights = False
+    _averaging = Averaging()
     first_step_length = 0.0  # in `diagnostics` before the first step
     seed: int | None = None  # of what the algorithm draws
 
@@ -270,7 +272,9 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             )
         )
         start = self.add_variable((), dtype="int", name="average_start")
-        self._average = WeightAverages(by_key, self._var_key, start, self.ema_momentum)
+        self._average = WeightAverages(
+            by_key, self._var_key, start, self.ema_momentum, self._averaging
+        )
 
     def add_optimizer_variables(self, trainable_variables, name, initializer="zeros"):
         """As Keras, but averages begin as the weights."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_fuzzyhess.backend.in_place import move_average, overwrite
 from keras_fuzzyhess.backend.outside_functions import outside_functions
 from keras_fuzzyhess.measure.averaging_rate import (
+    Averaging,
     averaging_rate,
     has_average,
     is_blind,
@@ -36,6 +37,7 @@ class WeightAverages:
         key: Callable that maps a weight to its key.
         start: Integer variable, what `iterations` was when they last started anew.
         momentum: Float in [0, 1), the largest momentum.
+        constants: `Averaging`.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class WeightAverages:
         key: Callable[[tf.Variable], str],
         start: keras.Variable,
         momentum: float,
+        constants: Averaging,
     ) -> None:
         self._averages, self._key = averages, key
         self._start, self._momentum = start, momentum
+        self._constants = constants
         self._stepped = _Stepped()
         self._ever_stepped: set[str] = set()
         self._is_loaded = False
@@ -92,7 +96,8 @@ class WeightAverages:
         By a momentum that grows, unlike Keras's, so that the average has no bias
         towards the first weights and needs no horizon.
         """
-        rate = averaging_rate(step, self._start.value, self._momentum)
+        start, window = self._start.value, self._constants.window
+        rate = averaging_rate(step, start, self._momentum, window)
         if held is not False:
             rate = tf.where(held, 0.0, rate)
         for variable in variables:
@@ -150,7 +155,8 @@ class WeightAverages:
 
     def are_blind(self, step: tf.Tensor, loss_probes: tf.Tensor) -> tf.Tensor:
         """Whether the gain must be held, for nothing is going to correct it."""
-        return is_blind(step, self._start.value, loss_probes)
+        latest = self._constants.latest
+        return is_blind(step, self._start.value, loss_probes, latest)
 
 
 class FirstWeights:

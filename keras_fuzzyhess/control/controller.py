@@ -5,51 +5,51 @@ the trend of the loss and the progress of the training, as in arXiv 2403.15416; 
 are computed is our choice, for the paper does not publish it.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
+from keras_fuzzyhess.constants import check_constants
 from keras_fuzzyhess.fuzzy import ControlSurface
 from keras_fuzzyhess.parts import Part, scalar
 
-GAIN_RANGE = (1e-3, 1e3)
-"""Bounds of the gain. Wide, for the first step length is no more than a guess. Our
-choice."""
 
-SLOWING = 100.0
-"""Number of steps after which rates of the gain count half."""
-
-HALF_WAY = 1000.0
-"""Without `total_steps`, the number of steps after which progress is one half."""
-
-
-def training_progress(step: tf.Tensor, total_steps: tf.Tensor | int) -> tf.Tensor:
+def training_progress(
+    step: tf.Tensor, total_steps: tf.Tensor | int, half_way: float
+) -> tf.Tensor:
     """How far the training has come.
 
     Args:
         step: Scalar integer, number of steps taken.
         total_steps: Scalar integer, number of steps planned; 0 where there is no plan.
             A tensor, so that a plan may change in a graph that is traced already.
+        half_way: Positive float, the step at which progress is one half without a plan.
 
     Returns:
         Scalar in [0, 1]: `step / total_steps`, or without a plan
-        `step / (step + 1000)`, which rises from 0 and never reaches 1.
+        `step / (step + half_way)`, which rises from 0 and never reaches 1.
 
     Example:
 
-    >>> float(training_progress(tf.constant(1000), 0))
+    >>> float(training_progress(tf.constant(1000), 0, half_way=1000.0))
     0.5
-    >>> float(training_progress(tf.constant(30), total_steps=40))
+    >>> float(training_progress(tf.constant(30), total_steps=40, half_way=1000.0))
     0.75
     """
     step, total = tf.cast(step, tf.float32), tf.cast(total_steps, tf.float32)
     planned = tf.minimum(tf.math.divide_no_nan(step, total), 1.0)
-    return tf.where(total > 0, planned, step / (step + HALF_WAY))
+    return tf.where(total > 0, planned, step / (step + half_way))
 
 
 def controlled_gain(
-    gain: tf.Tensor, output: dict[str, tf.Tensor], step: tf.Tensor
+    gain: tf.Tensor,
+    output: dict[str, tf.Tensor],
+    step: tf.Tensor,
+    slowing: float,
+    smallest: float,
+    largest: float,
 ) -> tf.Tensor:
     """The gain after the fuzzy system has spoken.
 
@@ -57,7 +57,7 @@ def controlled_gain(
     the relative change per step at the start of the training, which slows down as the
     training goes on,
 
-        c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000) ,
+        c <- clip(c exp(gain_rate / (1 + step / slowing)), smallest, largest) ,
 
     so that the gain can travel as far from step 1,000 to 2,000 as from 10,000 to
     20,000.
@@ -68,6 +68,9 @@ def controlled_gain(
         gain: Scalar, the gain `c` of the step before.
         output: Outputs of the control surface by name.
         step: Scalar integer, number of steps taken before.
+        slowing: Positive float, the step at which rates of the gain count half.
+        smallest: Float in (0, 1], lower bound of the gain in the rate law.
+        largest: Float of at least 1, its upper bound.
 
     Returns:
         Scalar.
@@ -75,22 +78,36 @@ def controlled_gain(
     Example:
 
     >>> rate, direct = {"gain_rate": tf.constant(0.5)}, {"gain": tf.constant(0.25)}
-    >>> float(controlled_gain(tf.constant(999.0), rate, step=0))
+    >>> float(controlled_gain(tf.constant(999.0), rate, 0, 100.0, 0.001, 1000.0))
     1000.0
-    >>> float(controlled_gain(tf.constant(9.9), direct, step=0))
+    >>> float(controlled_gain(tf.constant(9.9), direct, 0, 100.0, 0.001, 1000.0))
     0.25
     """
     if "gain" in output:
         return output["gain"]
-    rate = output["gain_rate"] / (1 + tf.cast(step, tf.float32) / SLOWING)
-    return tf.clip_by_value(gain * tf.exp(rate), *GAIN_RANGE)
+    rate = output["gain_rate"] / (1 + tf.cast(step, tf.float32) / slowing)
+    return tf.clip_by_value(gain * tf.exp(rate), smallest, largest)
 
 
+@dataclasses.dataclass(eq=False)
 class Controller(Part):
     """Gain and curvature momentum, as a compiled rule base sets them.
 
     Args:
         surface: `ControlSurface`.
+        smallest_gain: Float in [1e-6, 1], lower bound of the gain in the rate law.
+            Bounds are wide, for the first step length is no more than a guess.
+            Defaults to `1e-3`.
+        largest_gain: Float in [1, 1e6], its upper bound. Defaults to `1e3`.
+        slowing: Float in [1e-3, 1e12], number of steps after which rates of the gain
+            count half. Defaults to `100.0`.
+        half_way: Float in [1e-3, 1e12], without `total_steps` the number of steps after
+            which progress is one half. Defaults to `1000.0`.
+
+    Raises:
+        ValueError: if a constant is out of its range.
+
+    Source: control by rules is that of arXiv 2403.15416; the constants are our choice.
 
     Attributes:
         planned: Integer or None, the number of steps planned when it is built.
@@ -107,8 +124,20 @@ class Controller(Part):
     True
     """
 
-    def __init__(self, surface: ControlSurface) -> None:
-        self._surface = surface
+    surface: ControlSurface
+    smallest_gain: float = 1e-3
+    largest_gain: float = 1e3
+    slowing: float = 100.0
+    half_way: float = 1000.0
+
+    def __post_init__(self) -> None:
+        check_constants(
+            self,
+            smallest_gain=(1e-6, 1),
+            largest_gain=(1, 1e6),
+            slowing=(1e-3, 1e12),
+            half_way=(1e-3, 1e12),
+        )
         self.planned: int | None = None
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
@@ -130,7 +159,7 @@ class Controller(Part):
 
     def progress(self, step: tf.Tensor) -> tf.Tensor:
         """How far the training has come after some steps."""
-        return training_progress(step, self.horizon.value)
+        return training_progress(step, self.horizon.value, self.half_way)
 
     def decide(self, trend: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the rule base says.
@@ -142,7 +171,7 @@ class Controller(Part):
         Returns:
             Dict of its outputs by name.
         """
-        return self._surface.look_up(loss_trend=trend, progress=self.progress(step))
+        return self.surface.look_up(loss_trend=trend, progress=self.progress(step))
 
     def update(
         self, trend: tf.Tensor, step: tf.Tensor, hold: tf.Tensor | bool = False
@@ -152,4 +181,13 @@ class Controller(Part):
         if "gain_rate" in output and hold is not False:
             output["gain_rate"] = tf.where(hold, 0.0, output["gain_rate"])
         self._beta_3.assign(output["beta_3"])
-        self._gain.assign(controlled_gain(self._gain.value, output, step))
+        self._gain.assign(
+            controlled_gain(
+                self._gain.value,
+                output,
+                step,
+                self.slowing,
+                self.smallest_gain,
+                self.largest_gain,
+            )
+        )

@@ -190,9 +190,7 @@ class _Side:
             return
         parts = tf.split(matrix, self._lengths, axis)
         for part, (moment, basis) in zip(parts, self._blocks, strict=True):
-            square = tf.matmul(
-                part, part, transpose_a=axis == 1, transpose_b=axis == 0
-            )
+            square = tf.matmul(part, part, transpose_a=axis == 1, transpose_b=axis == 0)
             average = mix(moment.value, square, 1 - momentum)
             moment.assign(average)
             before = basis.value

@@ -7,24 +7,15 @@ minibatch and hence without sampling noise, tells on which side the step length 
 it steers the step length is our own.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_fuzzyhess.constants import check_constants
 from keras_fuzzyhess.parts import Part, scalar
 from keras_fuzzyhess.state.moving_average import mix
-
-SLOWEST = 0.1
-"""Least rate of the averages of losses: a memory of about 10 probes. Our choice."""
-
-DIFFERENCE_SHARE = 0.75
-"""Share of the difference of two minibatches that counts as the scatter of one. By the
-square root of two for independent ones; a little more, for a mean of roots is less than
-the root of a mean. Our choice."""
-
-STRONGEST = 2.0
-"""No probe counts for more than an excess of so many scatters. Our choice."""
 
 
 class AveragedLoss(NamedTuple):
@@ -34,7 +25,7 @@ class AveragedLoss(NamedTuple):
         count: Number of probes.
         excess: Average of `(L(w) - L(average)) / (scatter gain)`: how much higher the
             loss is at the weights, in scatters, for a gain of one.
-        root_scatter: Average square root of 0.75 times the absolute difference of
+        root_scatter: Average square root of a share of the absolute difference of
             `L(average)` between two probes. Its square, the scatter, says how much
             minibatches differ; few that differ much from all others hardly enter it,
             as they would enter a mean difference.
@@ -52,6 +43,10 @@ def observe_averaged_loss(
     loss: tf.Tensor,
     averaged_loss: tf.Tensor,
     gain: tf.Tensor,
+    slowest: float,
+    difference_share: float,
+    strongest: float,
+    early: float,
 ) -> AveragedLoss:
     """Takes the two losses of a probe into the averages.
 
@@ -60,6 +55,10 @@ def observe_averaged_loss(
         loss: Scalar loss of the minibatch at the weights.
         averaged_loss: Scalar loss of the same minibatch at the averaged weights.
         gain: Scalar, the gain with which the weights have come here.
+        slowest: Float in [0, 1]. This and all others as in `AveragedLossTrend`.
+        difference_share: Positive float.
+        strongest: Float of at least 0.
+        early: Float of at least 1.
 
     Returns:
         `AveragedLoss`.
@@ -67,8 +66,10 @@ def observe_averaged_loss(
     Example:
 
     >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 4)
-    >>> for loss, averaged_loss in [(3.0, 2.0), (3.0, 1.0)]:
-    ...     statistics = observe_averaged_loss(statistics, loss, averaged_loss, 1.0)
+    >>> for losses in [(3.0, 2.0), (3.0, 1.0)]:
+    ...     statistics = observe_averaged_loss(
+    ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0
+    ...     )
     >>> round(float(statistics.root_scatter) ** 2, 4)
     0.75
     """
@@ -77,8 +78,8 @@ def observe_averaged_loss(
         count > 0,
         mix(
             statistics.root_scatter,
-            tf.sqrt(DIFFERENCE_SHARE * tf.abs(averaged_loss - statistics.last)),
-            tf.maximum(SLOWEST, tf.math.divide_no_nan(1.0, count)),
+            tf.sqrt(difference_share * tf.abs(averaged_loss - statistics.last)),
+            tf.maximum(slowest, tf.math.divide_no_nan(1.0, count)),
         ),
         0.0,  # The first probe has none before it to be compared with.
     )
@@ -87,9 +88,8 @@ def observe_averaged_loss(
         count=count + 1,
         excess=mix(
             statistics.excess,
-            tf.clip_by_value(excess, -STRONGEST, STRONGEST) / gain,
-            # Early on the network changes quickly: the last three probes count most.
-            tf.maximum(SLOWEST, 3 / (count + 3)),
+            tf.clip_by_value(excess, -strongest, strongest) / gain,
+            tf.maximum(slowest, early / (count + early)),
         ),
         root_scatter=root_scatter,
         last=tf.cast(averaged_loss, tf.float32),
@@ -122,8 +122,26 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(-gain * statistics.excess, -1.0, 1.0)
 
 
+@dataclasses.dataclass(eq=False)
 class AveragedLossTrend(Part):
     """FuzzyHess's signal: whether the loss is lower at the average of the weights.
+
+    Args:
+        slowest: Float in [0, 1], least rate of the averages of losses. Defaults to
+            `0.1`, a memory of about 10 probes.
+        difference_share: Float in [1e-6, 1e6], the share of the difference of two
+            minibatches that counts as the scatter of one. By the square root of two for
+            independent ones; a little more, for a mean of roots is less than the root
+            of a mean. Defaults to `0.75`.
+        strongest: Float in [0, 1e6]: no probe counts for more than an excess of so many
+            scatters. Defaults to `2.0`.
+        early: Float in [1, 1e6], how many of the last probes count most early on, when
+            the network changes quickly. Defaults to `3.0`.
+
+    Raises:
+        ValueError: if a constant is out of its range.
+
+    Source: our choice.
 
     Example:
 
@@ -137,6 +155,20 @@ class AveragedLossTrend(Part):
     True
     """
 
+    slowest: float = 0.1
+    difference_share: float = 0.75
+    strongest: float = 2.0
+    early: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_constants(
+            self,
+            slowest=(0, 1),
+            difference_share=(1e-6, 1e6),
+            strongest=(0, 1e6),
+            early=(1, 1e6),
+        )
+
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the averages of losses."""
         self._statistics = [
@@ -149,7 +181,16 @@ class AveragedLossTrend(Part):
         """The averages with the two losses of a probe."""
         loss = tf.cast(loss, tf.float32)
         averaged_loss = tf.cast(averaged_loss, tf.float32)
-        return observe_averaged_loss(self._read(), loss, averaged_loss, gain)
+        return observe_averaged_loss(
+            self._read(),
+            loss,
+            averaged_loss,
+            gain,
+            self.slowest,
+            self.difference_share,
+            self.strongest,
+            self.early,
+        )
 
     def keep(self, statistics: AveragedLoss, tells: tf.Tensor) -> None:
         """Keeps these averages, if they tell anything."""

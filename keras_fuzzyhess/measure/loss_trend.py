@@ -1,16 +1,14 @@
 """How the minibatch losses move, in units of their own scatter."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_fuzzyhess.constants import check_constants
 from keras_fuzzyhess.parts import Part, scalar
 from keras_fuzzyhess.state.moving_average import mix
-
-FAST, SLOW = 0.1, 0.02
-"""Rates of the two moving averages of the loss: windows of about 10 and 50 steps. Our
-choice."""
 
 
 class LossStatistics(NamedTuple):
@@ -18,8 +16,8 @@ class LossStatistics(NamedTuple):
 
     Attributes:
         count: Number of losses seen.
-        fast: Average over about the last 10.
-        slow: Average over about the last 50.
+        fast: Average over few of the last.
+        slow: Average over more of them.
         deviation: Average absolute deviation from the slow average.
     """
 
@@ -29,7 +27,9 @@ class LossStatistics(NamedTuple):
     deviation: tf.Tensor
 
 
-def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
+def observe_loss(
+    statistics: LossStatistics, loss: tf.Tensor, fast: float, slow: float
+) -> LossStatistics:
     """Takes one loss into the averages.
 
     The first losses are averaged plainly (rate `1 / count`), so that there is no bias
@@ -38,6 +38,8 @@ def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
     Args:
         statistics: The averages so far, all zero at the start.
         loss: Scalar minibatch loss.
+        fast: Float in [0, 1], least rate of the fast average.
+        slow: Float in [0, 1], least rate of the slow average and of the deviation.
 
     Returns:
         `LossStatistics`.
@@ -45,19 +47,19 @@ def observe_loss(statistics: LossStatistics, loss: tf.Tensor) -> LossStatistics:
     Example:
 
     >>> zero = LossStatistics(*(tf.constant(0.0),) * 4)
-    >>> after_two = observe_loss(observe_loss(zero, 3.0), 1.0)
+    >>> after_two = observe_loss(observe_loss(zero, 3.0, 0.1, 0.02), 1.0, 0.1, 0.02)
     >>> float(after_two.fast), float(after_two.slow)
     (2.0, 2.0)
     """
     count = statistics.count + 1
-    fast, slow = tf.maximum(FAST, 1 / count), tf.maximum(SLOW, 1 / count)
+    fast_rate, slow_rate = tf.maximum(fast, 1 / count), tf.maximum(slow, 1 / count)
     # From the average that has not seen this loss; the first loss has no deviation.
     deviation = tf.where(count > 1, tf.abs(loss - statistics.slow), 0.0)
     return LossStatistics(
         count=count,
-        fast=mix(statistics.fast, loss, fast),
-        slow=mix(statistics.slow, loss, slow),
-        deviation=mix(statistics.deviation, deviation, slow),
+        fast=mix(statistics.fast, loss, fast_rate),
+        slow=mix(statistics.slow, loss, slow_rate),
+        deviation=mix(statistics.deviation, deviation, slow_rate),
     )
 
 
@@ -81,8 +83,20 @@ def loss_trend(statistics: LossStatistics) -> tf.Tensor:
     return tf.clip_by_value(trend, -1.0, 1.0)
 
 
+@dataclasses.dataclass(eq=False)
 class LossTrend(Part):
     """SALO's signal: the losses of the steps, without a probe.
+
+    Args:
+        fast: Float in [0, 1], rate of the average that follows the loss. Defaults to
+            `0.1`, about the last 10 steps.
+        slow: Float in [0, 1], rate of the average with which it is compared. Defaults
+            to `0.02`, about the last 50.
+
+    Raises:
+        ValueError: if a constant is out of its range.
+
+    Source: our choice; arXiv 2403.15416 does not publish it.
 
     Example:
 
@@ -95,6 +109,12 @@ class LossTrend(Part):
     True
     """
 
+    fast: float = 0.1
+    slow: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_constants(self, fast=(0, 1), slow=(0, 1))
+
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the averages of the loss."""
         self._statistics = [
@@ -103,7 +123,8 @@ class LossTrend(Part):
 
     def observe(self, loss: tf.Tensor) -> None:
         """Takes the loss of a step into the averages."""
-        new = observe_loss(self._read(), tf.cast(loss, tf.float32))
+        loss = tf.cast(loss, tf.float32)
+        new = observe_loss(self._read(), loss, self.fast, self.slow)
         for variable, value in zip(self._statistics, new, strict=True):
             variable.assign(value)
 

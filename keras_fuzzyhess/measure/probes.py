@@ -10,8 +10,8 @@ from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.loss_trend import LossTrend
 from keras_fuzzyhess.measure.probe import Probe
-from keras_fuzzyhess.measure.probe_schedule import DueProbes, probe_schedule
-from keras_fuzzyhess.measure.step_length import StepLength, shortening
+from keras_fuzzyhess.measure.probe_schedule import DueProbes, ProbeSchedule
+from keras_fuzzyhess.measure.step_length import StepLength
 from keras_fuzzyhess.parts import Part, Step
 from keras_fuzzyhess.state.vectors import dot
 
@@ -26,7 +26,7 @@ class ProbesInTurn(Part):
         curvature: `Curvature`, or None, with which its probes are left out.
         trend: `AveragedLossTrend`.
         length: `StepLength`.
-        interval: Integer of at least 2, see `probe_schedule`.
+        schedule: `ProbeSchedule`.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class ProbesInTurn(Part):
         curvature: Curvature | None,
         trend: AveragedLossTrend,
         length: StepLength,
-        interval: int,
+        schedule: ProbeSchedule,
     ) -> None:
         self.curvature, self._trend = curvature, trend
-        self.length, self.interval = length, interval
+        self.length, self._schedule = length, schedule
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates what is kept."""
@@ -52,7 +52,7 @@ class ProbesInTurn(Part):
 
     def due(self, step: tf.Tensor) -> DueProbes:
         """Which probe a step takes."""
-        due = probe_schedule(step, self.interval)
+        due = self._schedule.due(step)
         if self.curvature is None:
             return due._replace(curvature=tf.constant(False))
         return due
@@ -111,7 +111,7 @@ class ProbesInTurn(Part):
             after = dot(probe.gradients, probe.shifts)
             keep_or_drop(
                 tf.math.is_finite(before) & tf.math.is_finite(after),
-                lambda: self.length.shorten(shortening(before, after)),
+                lambda: self.length.shorten(before, after),
             )
 
         def observe_length_or_loss():

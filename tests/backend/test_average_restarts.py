@@ -9,12 +9,15 @@ import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.measure.averaging_rate import (
-    WINDOW,
+    Averaging,
     averaging_rate,
 )
 from tests.helpers import networks
 from tests.helpers.fast import first_fast
+from tests.helpers.rule_bases import constant_surface
 from tests.helpers.small_training import assert_same, compiled, fit
+
+WINDOW = Averaging.window
 
 
 def trained(epochs=4, **kwargs):
@@ -123,11 +126,34 @@ def test_average_is_the_mean_of_all_weights_since():
         np.testing.assert_allclose(averages[0], expected, atol=1e-6)
 
 
+def test_constants_say_how_long_the_average_is_and_when_the_gain_is_held():
+    assert float(averaging_rate(61, 0, 0.999, window=60.0)) == 0.5
+    gains = {}
+    for latest in (3, 20):
+        w = tf.Variable([5.0, -3.0])
+        constants = {"averaging": {"window": 1e9, "latest": latest}}
+        optimizer = FuzzyHess(
+            seed=0, rule_base=constant_surface(0.05), constants=constants
+        )
+        with pytest.warns(UserWarning, match="eager"):
+            for _ in range(6):
+                optimizer.apply([2 * w], [w])
+        gains[latest] = optimizer.diagnostics["gain"]
+        average = optimizer._model_variables_moving_average[0]
+        np.testing.assert_allclose(average, w, rtol=1e-6)
+    steps = np.arange(6)
+    for latest, gain in gains.items():
+        rates = 0.05 / (1 + steps[:latest] / 100)
+        assert gain == pytest.approx(np.exp(np.sum(rates)), rel=1e-5)
+
+
 @pytest.mark.slow
 def test_rate_is_that_of_a_training_without_restart_as_long_as_there_is_none():
     steps = tf.range(3000)
     rates = tf.map_fn(
-        lambda step: averaging_rate(step, 0, 0.999), steps, fn_output_signature="float"
+        lambda step: averaging_rate(step, 0, 0.999, WINDOW),
+        steps,
+        fn_output_signature="float",
     )
     later = tf.cast(steps, tf.float32) - 1
     expected = tf.maximum(WINDOW / (WINDOW + later), 1 - 0.999)

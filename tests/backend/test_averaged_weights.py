@@ -6,12 +6,14 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.measure.averaging_rate import WINDOW
+from keras_fuzzyhess.measure.averaging_rate import Averaging
 from tests.helpers import networks
 from tests.helpers.fast import each_value_fast, first_fast
 from tests.helpers.small_training import assert_same, compiled
 
 MOMENTUM = 0.5
+
+WINDOW = Averaging.window
 
 
 class Path:

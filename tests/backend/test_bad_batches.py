@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess.measure.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 from tests.helpers import networks
 from tests.helpers.fast import each_value_fast
 from tests.helpers.small_training import OPTIMIZERS, either, fit
@@ -112,7 +112,7 @@ SITUATIONS = {
 
 def test_bad_batches_come_at_probes_of_every_kind_and_between():
     """What the experiment below relies on."""
-    kinds = np.array([probe_schedule(i, 4) for i in range(GOOD)]).T
+    kinds = np.array([ProbeSchedule(4).due(i) for i in range(GOOD)]).T
     for kind in (*kinds, ~np.any(kinds, axis=0)):
         assert kind.any()
 

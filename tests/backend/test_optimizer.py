@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess, RuleBase
-from keras_fuzzyhess.control.controller import SLOWING
+from keras_fuzzyhess.control.controller import Controller
 from keras_fuzzyhess.direction import Diagonal
 from keras_fuzzyhess.fuzzy import default_rule_base
-from keras_fuzzyhess.measure.step_length import FIRST_LENGTH, LARGEST_GROWTH, SIZE_RATE
+from keras_fuzzyhess.measure.step_length import StepLength
 from tests.helpers import networks
 from tests.helpers.fast import first_fast
 from tests.helpers.rule_bases import constant_surface
@@ -131,7 +131,7 @@ def test_steps_are_the_formula(power):
         momentum = 0.8 * m / (1 - 0.9**step) + 0.2 * gradient
         u = momentum / (newton**power * scale ** (1 - power))
         bound = Diagonal().clip_factor * np.sqrt(np.mean(u**2))
-        length = FIRST_LENGTH * np.sqrt(np.mean(start**2))
+        length = StepLength.share * np.sqrt(np.mean(start**2))
         gain = optimizer.diagnostics["gain"]
         expected -= 0.5 * gain * length * np.clip(u, -bound, bound)
         np.testing.assert_allclose(w.numpy(), expected, rtol=1e-4)
@@ -159,9 +159,9 @@ def test_a_gradient_much_larger_than_all_before_takes_a_bounded_step():
         u = momentum / np.sqrt(v / (1 - 0.9**step))
         size = np.sqrt(np.mean(u**2))
         usual = usual or size
-        bounded = min(size, LARGEST_GROWTH * usual)
-        usual += SIZE_RATE * (bounded - usual)
-        taken = np.sqrt(np.mean((w.numpy() - before) ** 2)) / FIRST_LENGTH
+        bounded = min(size, StepLength.largest_growth * usual)
+        usual += StepLength.size_rate * (bounded - usual)
+        taken = np.sqrt(np.mean((w.numpy() - before) ** 2)) / StepLength.share
         assert taken == pytest.approx(bounded, rel=1e-3)
     assert size > 1.5 * bounded, "the last one would have been longer"
 
@@ -258,7 +258,7 @@ def test_rule_base_decides(tmp_path):
         x, y = networks.data(model)
         model.fit(x, y, epochs=20, verbose=0)
         gains.append(model.optimizer.diagnostics["gain"])
-    travelled = sum(0.03 / (1 + step / SLOWING) for step in range(20))
+    travelled = sum(0.03 / (1 + step / Controller.slowing) for step in range(20))
     np.testing.assert_allclose(gains, np.exp([-travelled, travelled]), rtol=1e-4)
 
     default_rule_base().save(tmp_path / "rules.json")

@@ -1,25 +1,33 @@
 """What the fuzzy system is told and what is done with its answer."""
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.control.controller import (
-    GAIN_RANGE,
-    SLOWING,
+    Controller,
     controlled_gain,
     training_progress,
 )
 from keras_fuzzyhess.measure.loss_trend import (
     LossStatistics,
+    LossTrend,
     loss_trend,
     observe_loss,
 )
+from tests.rule_bases import constant_surface
+
+SLOWING = Controller.slowing
+BOUNDS = (Controller.smallest_gain, Controller.largest_gain)
 
 
 def trend_of(losses):
     statistics = LossStatistics(*(tf.constant(0.0) for _ in LossStatistics._fields))
     for loss in losses:
-        statistics = observe_loss(statistics, tf.constant(loss, tf.float32))
+        statistics = observe_loss(
+            statistics, tf.constant(loss, tf.float32), LossTrend.fast, LossTrend.slow
+        )
     return float(loss_trend(statistics))
 
 
@@ -49,25 +57,27 @@ def test_trend_stays_in_range():
 def test_progress_with_and_without_a_plan():
     steps = tf.range(0, 5000, 100)
     for total_steps in (0, 1000):
-        progress = training_progress(steps[:, None], total_steps).numpy().ravel()
+        progress = (
+            training_progress(steps[:, None], total_steps, 1000.0).numpy().ravel()
+        )
         assert progress[0] == 0.0
         assert (np.diff(progress) >= 0).all()
         assert progress.max() <= 1.0
-    assert float(training_progress(tf.constant(250), 1000)) == 0.25
+    assert float(training_progress(tf.constant(250), 1000, 1000.0)) == 0.25
 
 
 def test_rate_law_is_bounded_and_direct_law_is_direct():
     up, down = {"gain_rate": tf.constant(0.05)}, {"gain_rate": tf.constant(-0.05)}
     gain = tf.constant(1.0)
-    raised = controlled_gain(gain, up, step=0)
+    raised = controlled_gain(gain, up, 0, SLOWING, *BOUNDS)
     np.testing.assert_allclose(raised, np.exp(0.05), rtol=1e-6)
-    for output, bound in zip((down, up), GAIN_RANGE, strict=True):
+    for output, bound in zip((down, up), BOUNDS, strict=True):
         gain = tf.constant(1.0)
         for _ in range(200):
-            gain = controlled_gain(gain, output, step=0)
+            gain = controlled_gain(gain, output, 0, SLOWING, *BOUNDS)
         np.testing.assert_allclose(gain, bound, rtol=1e-6)
     direct = {"gain": tf.constant(0.3)}
-    assert float(controlled_gain(gain, direct, step=0)) == np.float32(0.3)
+    assert float(controlled_gain(gain, direct, 0, SLOWING, *BOUNDS)) == np.float32(0.3)
 
 
 def test_gain_travels_as_far_in_later_doublings_of_the_training():
@@ -77,7 +87,7 @@ def test_gain_travels_as_far_in_later_doublings_of_the_training():
     for step in range(6400):
         if step in (800, 1600, 3200):
             gains[step] = float(gain)
-        gain = controlled_gain(gain, output, step)
+        gain = controlled_gain(gain, output, step, SLOWING, *BOUNDS)
     gains[6400] = float(gain)
     measured = [gains[2 * start] / gains[start] for start in (800, 1600, 3200)]
     expected = [
@@ -85,3 +95,45 @@ def test_gain_travels_as_far_in_later_doublings_of_the_training():
         for start in (800, 1600, 3200)
     ]
     np.testing.assert_allclose(measured, expected, rtol=1e-3)
+
+
+def controller(rate, **constants):
+    made = Controller(constant_surface(rate), **constants)
+    made.build([], keras.optimizers.SGD().add_variable)
+    return made
+
+
+@pytest.mark.parametrize(
+    "rate, constants, gain",
+    [
+        (0.05, {}, np.exp(0.05 / 2)),
+        (0.05, {"slowing": 25.0}, np.exp(0.05 / 5)),
+        (0.05, {"largest_gain": 1.01}, 1.01),
+        (-0.05, {"smallest_gain": 0.99}, 0.99),
+    ],
+)
+def test_constants_say_how_far_the_gain_goes(rate, constants, gain):
+    made = controller(rate, **constants)
+    made.update(tf.constant(0.0), tf.constant(100))
+    np.testing.assert_allclose(made.gain, gain, rtol=1e-6)
+
+
+def test_a_constant_says_when_progress_is_half_way():
+    assert float(controller(0.0).progress(tf.constant(1000))) == 0.5
+    assert float(controller(0.0, half_way=30.0).progress(tf.constant(30))) == 0.5
+
+
+@pytest.mark.parametrize("constants", [{}, {"fast": 1.0}, {"slow": 0.5}])
+def test_constants_say_how_fast_losses_are_followed(constants):
+    trend = LossTrend(**constants)
+    trend.build([], keras.optimizers.SGD().add_variable)
+    fast = slow = deviation = 0.0
+    for step, loss in enumerate([4.0, 2.0, 3.0, 2.5, 2.0, 1.0]):
+        trend.observe(tf.constant(loss))
+        change = abs(loss - slow) if step else 0.0
+        fast += max(trend.fast, 1 / (step + 1)) * (loss - fast)
+        slow_rate = max(trend.slow, 1 / (step + 1))
+        slow += slow_rate * (loss - slow)
+        deviation += slow_rate * (change - deviation)
+    expected = np.clip((slow - fast) / deviation, -1, 1)
+    np.testing.assert_allclose(trend.value, expected, atol=1e-5)

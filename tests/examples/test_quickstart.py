@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.measure.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "quickstart.py"
 
@@ -26,7 +26,7 @@ def test_trains_both_prints_a_table_and_draws(tmp_path):
     rows = [line.split() for line in lines[header + 1 : header + 3]]
     assert [row[0] for row in rows] == ["fuzzyhess", "adam"]
     steps, interval = 63, FuzzyHess().probe_interval
-    probes = np.sum([probe_schedule(step, interval) for step in range(steps)])
+    probes = np.sum([ProbeSchedule(interval).due(step) for step in range(steps)])
     evaluations = str(steps + probes)
     assert rows[0][5] == rows[1][5] == evaluations, "equal gradient evaluations"
     for row in rows:

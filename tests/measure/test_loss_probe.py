@@ -10,14 +10,11 @@ from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import default_rule_base, infer
 from keras_fuzzyhess.fuzzy.default_rules import FLAT
 from keras_fuzzyhess.measure.averaged_loss import (
-    DIFFERENCE_SHARE,
-    SLOWEST,
-    STRONGEST,
     AveragedLoss,
+    AveragedLossTrend,
     averaged_loss_trend,
-    observe_averaged_loss,
 )
-from keras_fuzzyhess.measure.probe_schedule import probe_schedule
+from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 from tests.helpers import networks
 from tests.helpers.rule_bases import constant_surface
 
@@ -30,37 +27,49 @@ def measured_by(optimizer):
     return AveragedLoss(*(kept[f"probes.averaged_loss_{f}"] for f in fields))
 
 
-def statistics_after(triples):
-    statistics = AveragedLoss(*(tf.constant(0.0),) * len(AveragedLoss._fields))
+def statistics_after(triples, **constants):
+    trend = AveragedLossTrend(**constants)
+    trend.build([], keras.optimizers.SGD().add_variable)
     for triple in triples:
-        statistics = observe_averaged_loss(
-            statistics, *(tf.constant(number, tf.float32) for number in triple)
-        )
+        statistics = trend.observed(*(tf.constant(n, tf.float32) for n in triple))
+        trend.keep(statistics, tf.constant(True))
     return statistics
 
 
-def moving_averages(values, first):
+def moving_averages(values, first, slowest):
     """After each value; `first` of them count alike at the start."""
     mean, means = 0.0, []
     for i, value in enumerate(values):
-        rate = max(SLOWEST, first / (i + first))
+        rate = max(slowest, first / (i + first))
         mean = (1 - rate) * mean + rate * value
         means.append(mean)
     return np.array(means)
 
 
-def test_statistics_are_weighted_means():
+@pytest.mark.parametrize(
+    "constants",
+    [
+        {},
+        {"slowest": 0.3, "difference_share": 0.5},
+        {"strongest": 1.0, "early": 12.0},
+    ],
+)
+def test_statistics_are_weighted_means(constants):
     """Recent probes count most; the first scatter comes with the second probe."""
     rng = np.random.default_rng(0)
     losses, averaged, gains = rng.normal(size=(3, 40)).astype("float32")
     gains = np.exp(gains)
-    roots = moving_averages(np.sqrt(DIFFERENCE_SHARE * np.abs(np.diff(averaged))), 1)
+    trend = AveragedLossTrend(**constants)
+    differences = np.abs(np.diff(averaged))
+    roots = np.sqrt(trend.difference_share * differences)
+    roots = moving_averages(roots, 1, trend.slowest)
     excess = np.zeros(40)
     excess[1:] = (losses - averaged)[1:] / roots**2
-    strong = np.abs(excess) > STRONGEST
+    strong = np.abs(excess) > trend.strongest
     assert strong.any() and not strong.all()
-    excess = moving_averages(np.clip(excess, -STRONGEST, STRONGEST) / gains, 3)
-    measured = statistics_after(zip(losses, averaged, gains, strict=True))
+    excess = np.clip(excess, -trend.strongest, trend.strongest) / gains
+    excess = moving_averages(excess, trend.early, trend.slowest)
+    measured = statistics_after(zip(losses, averaged, gains, strict=True), **constants)
     assert float(measured.count) == 40
     assert float(measured.last) == averaged[-1]
     np.testing.assert_allclose(measured.excess, excess[-1], rtol=1e-4)
@@ -113,7 +122,7 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
     triples = []
     for step in range(5 * INTERVAL):
         batch = slice(step * networks.BATCH, (step + 1) * networks.BATCH)
-        if probe_schedule(step, INTERVAL).loss:
+        if ProbeSchedule(INTERVAL).due(step).loss:
             averages = [v.numpy() for v in optimizer._model_variables_moving_average]
             losses = loss_at(model.get_weights(), batch), loss_at(averages, batch)
             triples.append((*losses, optimizer.diagnostics["gain"]))
