@@ -9,7 +9,7 @@ from keras_fuzzyhess.direction.direction import Direction, checked_course
 from keras_fuzzyhess.measure.probe import Probe
 from keras_fuzzyhess.measure.probes import Keep, ProbeEveryStep, ProbesInTurn
 from keras_fuzzyhess.measure.step_length import StepLength, UnitLength
-from keras_fuzzyhess.parts import Step
+from keras_fuzzyhess.parts import Step, named
 
 
 class Algorithm:
@@ -48,10 +48,10 @@ class Algorithm:
         as well, so that the saved state of one is not taken for that of another.
         """
         kind = type(self.direction).__name__
-        self.direction.build(weights, _named(add, f"direction.{kind}"))
-        self.probes.build(weights, _named(add, "probes"))
-        self.controller.build(weights, _named(add, "controller"))
-        self.length.build(weights, _named(add, "length"))
+        self.direction.build(weights, named(add, f"direction.{kind}"))
+        self.probes.build(weights, named(add, "probes"))
+        self.controller.build(weights, named(add, "controller"))
+        self.length.build(weights, named(add, "length"))
 
     def observe(
         self, probe: Probe, step: Step, tells: tf.Tensor, keep_or_drop: Keep
@@ -101,12 +101,3 @@ class Algorithm:
     def trend(self) -> tf.Tensor:
         """Scalar in [-1, 1], positive when the loss falls."""
         return self.probes.trend(self.controller.gain)
-
-
-def _named(add: Callable, part: str) -> Callable:
-    """`add` that puts the name of a part before that of the variable."""
-
-    def add_named(*args, name="variable", **kwargs):
-        return add(*args, name=f"{part}.{name}", **kwargs)
-
-    return add_named

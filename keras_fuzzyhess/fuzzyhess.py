@@ -153,9 +153,9 @@ class FuzzyHess(SecondGradientOptimizer):
     def __init__(
         self,
         learning_rate=1.0,
-        beta_1=0.9,
-        beta_2=0.9,
-        curvature_power=0.5,
+        beta_1=None,
+        beta_2=None,
+        curvature_power=None,
         probe_interval=10,
         probe_radius=0.01,
         total_steps=None,
@@ -195,7 +195,9 @@ class FuzzyHess(SecondGradientOptimizer):
         self._averaging = Averaging(**given["averaging"])
         surface = control_surface(self.rule_base)
         controller = Controller(surface, **given["controller"])
-        curvature = Curvature(self._probe_radius) if where.needs_curvature else None
+        curvature = None
+        if where.needs_curvature:
+            curvature = Curvature(self._probe_radius, basis=where.basis)
         probes = ProbesInTurn(curvature, trend, length, schedule)
         self.algorithm = Algorithm(probes, where, controller, length)
         self._parts = {
@@ -225,20 +227,25 @@ class FuzzyHess(SecondGradientOptimizer):
         """Where steps go."""
         return self.algorithm.direction
 
+    def _of_direction(self, name: str) -> float | None:
+        """A constant of it, or of the one in it."""
+        scaled = getattr(self.direction, "scaled", self.direction)
+        return getattr(scaled, name, None)
+
     @property
     def beta_1(self) -> float | None:
         """Momentum of the gradient; None if the direction has none of this name."""
-        return getattr(self.direction, "beta_1", None)
+        return self._of_direction("beta_1")
 
     @property
     def beta_2(self) -> float | None:
         """Momentum of the squared gradient; None as for `beta_1`."""
-        return getattr(self.direction, "beta_2", None)
+        return self._of_direction("beta_2")
 
     @property
     def curvature_power(self) -> float | None:
         """The share of curvature; None as for `beta_1`."""
-        return getattr(self.direction, "curvature_power", None)
+        return self._of_direction("curvature_power")
 
     @property
     def probe_interval(self) -> int:
@@ -265,7 +272,7 @@ class FuzzyHess(SecondGradientOptimizer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this optimizer, without its state."""
         return super().get_config() | {
-            **direction_config(self.direction),
+            "direction": direction_config(self.direction),
             "probe_interval": self.probe_interval,
             "probe_radius": self.probe_radius,
             "total_steps": self.total_steps,

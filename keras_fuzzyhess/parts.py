@@ -4,8 +4,10 @@ A part knows no optimizer. It is told of a step what it needs, decides by pure
 functions, and keeps what it must remember in variables.
 """
 
+import copy
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import keras
 import tensorflow as tf
@@ -26,7 +28,12 @@ class Step(NamedTuple):
 
 
 class Part:
-    """Base of parts."""
+    """Base of parts.
+
+    The arguments of a part's constructor, if it has any, are its constants and the
+    parts in it: it keeps them under their names, as a dataclass does, or overrides
+    `get_config`.
+    """
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Makes the state; none, unless a subclass does.
@@ -36,6 +43,48 @@ class Part:
             add: Callable `(shape, initializer, dtype, name=...) -> keras.Variable`,
                 `add_variable` of Keras's optimizers.
         """
+
+    def get_config(self) -> dict[str, Any]:
+        """The constants by name, and the parts in it.
+
+        Raises:
+            ValueError: if one is not kept under its name.
+        """
+        config = {}
+        for name in inspect.signature(type(self)).parameters:
+            if not hasattr(self, name):
+                raise ValueError(
+                    f"`{type(self).__name__}` must keep its argument `{name}` as an "
+                    f"attribute, to be saved. Received: none. Set `self.{name}`, or "
+                    "override `get_config`."
+                )
+            value = getattr(self, name)
+            is_part = isinstance(value, Part)
+            config[name] = (
+                keras.saving.serialize_keras_object(value) if is_part else value
+            )
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A part with these constants, and without state."""
+
+        def restored(value):
+            is_part = isinstance(value, dict) and "class_name" in value
+            return keras.saving.deserialize_keras_object(value) if is_part else value
+
+        return cls(**{name: restored(value) for name, value in config.items()})
+
+    def copy(self) -> Self:
+        """A part with the same constants, and copies of the parts in it.
+
+        Of one that has been built, the copy is to be built again.
+        """
+        copied = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Part):
+                setattr(copied, name, value.copy())
+        return copied
 
 
 class Basis(Protocol):
@@ -62,6 +111,22 @@ def scalar(add: Callable, name: str, value: float = 0.0) -> keras.Variable:
     1.0
     """
     return add((), keras.initializers.Constant(value), "float32", name=name)
+
+
+def named(add: Callable, part: str) -> Callable:
+    """`add` that puts the name of a part before that of the variable.
+
+    Example:
+
+    >>> from keras_fuzzyhess import FuzzyHess
+    >>> scalar(named(FuzzyHess().add_variable, "length"), "value").name
+    'length.value'
+    """
+
+    def add_named(*args, name="variable", **kwargs):
+        return add(*args, name=f"{part}.{name}", **kwargs)
+
+    return add_named
 
 
 def move_unbiased(

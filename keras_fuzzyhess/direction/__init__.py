@@ -6,15 +6,19 @@ from keras_fuzzyhess.direction.direction import (
     Direction,
     MeasuredCurvature,
 )
+from keras_fuzzyhess.direction.eigenbases import Eigenbases
 from keras_fuzzyhess.direction.named import direction_config, named_direction
 from keras_fuzzyhess.direction.newton import Newton
+from keras_fuzzyhess.direction.orthogonal import Orthogonal
 
 __all__ = [
     "Course",
     "Diagonal",
     "Direction",
+    "Eigenbases",
     "MeasuredCurvature",
     "Newton",
+    "Orthogonal",
     "direction_config",
     "named_direction",
 ]

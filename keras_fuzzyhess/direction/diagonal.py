@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -16,7 +15,7 @@ from keras_fuzzyhess.direction.preconditioner import (
     quasi_hyperbolic,
     scaled,
 )
-from keras_fuzzyhess.parts import Step, move_unbiased
+from keras_fuzzyhess.parts import Step, move_unbiased, named
 from keras_fuzzyhess.state.mean_squares import MeanSquares, square_roots
 from keras_fuzzyhess.state.packing import PackedState
 
@@ -102,7 +101,7 @@ class Diagonal(Direction):
         self._momentum = PackedState(weights, add, "momentum")
         self._velocity = MeanSquares(weights, add, "velocity")
         if self.basis is not None:
-            self.basis.build(weights, add)
+            self.basis.build(weights, named(add, "basis"))
 
     def __call__(
         self,
@@ -134,18 +133,3 @@ class Diagonal(Direction):
         if self.basis is not None:
             vectors = self.basis.out_of(vectors, step.indices)
         return Course(vectors, size, 1 - self.gradient_share)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constants by name, and the bases."""
-        config = super().get_config()
-        if self.basis is not None:
-            config["basis"] = keras.saving.serialize_keras_object(self.basis)
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """As `get_config` has described it."""
-        config = dict(config)
-        if isinstance(config.get("basis"), dict):
-            config["basis"] = keras.saving.deserialize_keras_object(config["basis"])
-        return cls(**config)

@@ -1,8 +1,7 @@
 """What a direction is: where a step goes, without how far."""
 
-import inspect
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -85,27 +84,6 @@ class Direction(Part):
             f"`{type(self).__name__}` must implement `__call__(self, gradients, "
             "curvature, step)`, which returns a `Course`."
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constants by name.
-
-        Raises:
-            ValueError: if one is not kept under its name.
-        """
-        names = list(inspect.signature(type(self)).parameters)
-        for name in names:
-            if not hasattr(self, name):
-                raise ValueError(
-                    f"`{type(self).__name__}` must keep its argument `{name}` as an "
-                    f"attribute, to be saved. Received: none. Set `self.{name}`, or "
-                    "override `get_config`."
-                )
-        return {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The direction with these constants, and without state."""
-        return cls(**config)
 
 
 def checked_course(course: Any, gradients: Sequence[tf.Tensor]) -> Course:

@@ -1,4 +1,4 @@
-"""Bases of matrices, in which squares of gradients and curvature are nearer diagonal."""
+"""Bases in which squares of gradients, and the Hessian, are nearer to diagonal."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

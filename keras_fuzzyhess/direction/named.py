@@ -1,67 +1,65 @@
 """Directions by name, as the optimizer's argument takes them."""
 
-import copy
+import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
 from keras_fuzzyhess.direction.diagonal import Diagonal
 from keras_fuzzyhess.direction.direction import Direction
-from keras_fuzzyhess.parts import Part
+from keras_fuzzyhess.direction.eigenbases import Eigenbases
+from keras_fuzzyhess.direction.orthogonal import Orthogonal
 
-NAMES: dict[str, dict[str, float]] = {
-    "diagonal": {},
-    "adam": {"curvature_power": 0.0},
+NAMES: dict[str, Callable[..., Direction]] = {
+    "diagonal": Diagonal,
+    "adam": functools.partial(Diagonal, curvature_power=0.0),
+    "orthogonal": lambda **constants: Orthogonal(Diagonal(**constants)),
+    "rotated": functools.partial(Diagonal, basis=Eigenbases()),
 }
-"""What a name says of the constants of `Diagonal`."""
+"""What makes each of them of some of the constants of `Diagonal`."""
 
 FLAT = ("beta_1", "beta_2", "curvature_power")
 """Constants that are arguments of the optimizer as well."""
 
 
 def named_direction(
-    direction: str | Direction | Mapping[str, Any], **constants: Any
+    direction: str | Direction | Mapping[str, Any], **constants: float | None
 ) -> Direction:
     """A direction of its own for an optimizer.
 
     Args:
-        direction: "diagonal", "adam" (the same without curvature), a `Direction`, of
-            whose constants a copy is made, or what `direction_config` made of one.
-        **constants: Those of `FLAT`. A direction that is not named has its own.
+        direction: "diagonal"; "adam", the same without curvature; "orthogonal", its
+            matrices made orthogonal; "rotated", the diagonal in eigenbases; a
+            `Direction`, of which a copy is made; or what `direction_config` made of
+            one.
+        **constants: Those of `FLAT`, or None for what a direction has by itself.
 
     Raises:
         ValueError: if the name is not known, if a constant is out of its range, or if
-            constants other than their defaults are given beside a direction that has
-            its own.
+            constants are given beside a direction that has its own.
         TypeError: if it is none of these.
 
     Example:
 
-    >>> constants = {"beta_1": 0.8, "beta_2": 0.9, "curvature_power": 0.5}
-    >>> named_direction("adam", **constants).get_config()["curvature_power"]
+    >>> named_direction("adam", beta_1=0.8).get_config()["curvature_power"]
     0.0
     """
-    flat = Diagonal(**constants)  # which checks them
-    given = {
-        n: v for n, v in constants.items() if getattr(flat, n) != getattr(Diagonal, n)
-    }
+    given = {name: value for name, value in constants.items() if value is not None}
     if isinstance(direction, str):
         if direction not in NAMES:
             raise ValueError(
                 f"`direction` must be one of {', '.join(map(repr, NAMES))}, or a "
                 f"`Direction`. Received: direction={direction!r}"
             )
-        said = NAMES[direction]
-        for name in said.keys() & given.keys():
-            if given[name] != said[name]:
-                raise ValueError(
-                    f"`{name}` must be {said[name]} or left out where `direction` is "
-                    f"{direction!r}. Received: {name}={given[name]!r}. Take "
-                    "direction='diagonal' with it."
-                )
-        return Diagonal(**constants | said)
+        if direction == "adam" and given.get("curvature_power"):
+            raise ValueError(
+                "`curvature_power` must be 0.0 or left out where `direction` is 'adam'."
+                f" Received: curvature_power={given['curvature_power']!r}. Take "
+                "direction='diagonal' with it."
+            )
+        return NAMES[direction](**given).copy()
     if isinstance(direction, Mapping) and "class_name" in direction:
         direction, given = _restored(direction, given)
     if not isinstance(direction, Direction):
@@ -80,20 +78,11 @@ def named_direction(
             "`needs_curvature` of a direction must be a bool. Received: "
             f"{direction.needs_curvature!r}. If it is a method, make it a property."
         )
-    return _copied(direction)
-
-
-def _copied(part: Part) -> Any:
-    """A part with the same constants, and copies of the parts in it."""
-    copied = copy.copy(part)
-    for name, value in vars(part).items():
-        if isinstance(value, Part):
-            setattr(copied, name, _copied(value))
-    return copied
+    return direction.copy()
 
 
 def _restored(direction: Mapping[str, Any], given: dict[str, Any]) -> tuple[Any, dict]:
-    """From `direction_config`, with the constants that are not in it but beside it."""
+    """From a configuration; those of earlier versions have some constants beside it."""
     if direction.get("registered_name") == keras.saving.get_registered_name(Diagonal):
         config = {**direction.get("config", {}), **given}
         direction, given = {**direction, "config": config}, {}
@@ -105,15 +94,10 @@ def direction_config(direction: Direction) -> dict[str, Any]:
 
     Warns if Keras does not know its class, for then it is not found when it is loaded.
 
-    Returns:
-        Dict of "direction", and of those of `FLAT` that it has, which are no part of
-        that.
-
     Example:
 
-    >>> config = direction_config(Diagonal(beta_1=0.8))
-    >>> config["beta_1"], config["direction"]["config"]["damping"]
-    (0.8, 0.1)
+    >>> direction_config(Diagonal(beta_1=0.8))["config"]["beta_1"]
+    0.8
     """
     cls = type(direction)
     registered = keras.saving.get_registered_name(cls)
@@ -126,9 +110,4 @@ def direction_config(direction: Direction) -> dict[str, Any]:
             "`@keras.saving.register_keras_serializable()` above its class.",
             stacklevel=3,
         )
-    serialized = keras.saving.serialize_keras_object(direction)
-    own = dict(serialized["config"])
-    flat = {}
-    if type(direction) is Diagonal:
-        flat = {name: own.pop(name) for name in FLAT}
-    return {"direction": serialized | {"config": own}} | flat
+    return keras.saving.serialize_keras_object(direction)

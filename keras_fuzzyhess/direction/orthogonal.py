@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_fuzzyhess.arguments import check_integer
 from keras_fuzzyhess.direction.diagonal import Diagonal
 from keras_fuzzyhess.direction.direction import Course, Direction, MeasuredCurvature
-from keras_fuzzyhess.parts import Step
+from keras_fuzzyhess.parts import Basis, Step, named
 from keras_fuzzyhess.state.matrices import block_lengths, matrix_sides
 from keras_fuzzyhess.state.packing import Packing
 
@@ -132,9 +132,14 @@ class Orthogonal(Direction):
         """As the other direction."""
         return self.scaled.needs_curvature
 
+    @property
+    def basis(self) -> Basis | None:  # type: ignore[override]
+        """As the other direction."""
+        return self.scaled.basis
+
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the state of the other direction."""
-        self.scaled.build(weights, add)
+        self.scaled.build(weights, named(add, type(self.scaled).__name__))
         self._specs = [tf.TensorSpec(w.shape, tf.as_dtype(w.dtype)) for w in weights]
 
     def __call__(
@@ -186,16 +191,3 @@ class Orthogonal(Direction):
             tf.reshape(x, tensor.shape)
             for x, tensor in zip(tf.unstack(made), tensors, strict=True)
         ]
-
-    def get_config(self) -> dict[str, Any]:
-        """The constants by name, and the other direction."""
-        scaled = keras.saving.serialize_keras_object(self.scaled)
-        return super().get_config() | {"scaled": scaled}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """As `get_config` has described it."""
-        config = dict(config)
-        if isinstance(config.get("scaled"), dict):
-            config["scaled"] = keras.saving.deserialize_keras_object(config["scaled"])
-        return cls(**config)
