@@ -75,6 +75,7 @@ def test_a_file_imports_what_its_folder_may(path):
 
 
 def test_no_file_imports_itself_by_others():
+    """Whatever is imported at any place: in functions, and for type checkers alone."""
     graph = {module_of(path): own_imports(path) for path in FILES}
     try:
         graphlib.TopologicalSorter(graph).prepare()
@@ -133,25 +134,6 @@ def test_fuzzy_knows_nothing_of_the_optimizer():
         for name in imports(path):
             if name.startswith("keras_fuzzyhess"):
                 assert name.startswith("keras_fuzzyhess.fuzzy"), f"{path.name}: {name}"
-
-
-def test_fuzzy_imports_itself_in_no_circle():
-    """Whatever is imported at any place: in functions, and for type checkers alone."""
-    prefix = "keras_fuzzyhess.fuzzy."
-    left = {
-        path.stem: {
-            name.removeprefix(prefix).split(".")[0]
-            for name in imports(path)
-            if name.startswith(prefix)
-        }
-        for path in (PACKAGE / "fuzzy").glob("[!_]*.py")
-    }
-    assert any(left.values())
-    left = {module: needs & set(left) for module, needs in left.items()}
-    while left:
-        ready = {module for module, needs in left.items() if not needs & set(left)}
-        assert ready, f"a circle among {sorted(left)}"
-        left = {module: left[module] for module in set(left) - ready}
 
 
 def test_fuzzy_imports_its_parts_by_full_names_at_the_top():

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, AveragesInValidation, FuzzyHess
+from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
 from keras_fuzzyhess.fuzzy import paper_rule_base
 from keras_fuzzyhess.tuner import FuzzyHessHyperModel, best_rule_base
 from tests.helpers.fast import first_fast
@@ -181,13 +182,17 @@ def test_executions_have_seeds_of_their_own():
 
 
 @pytest.mark.slow
-def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_hyperband_keeps_the_state_of_the_optimizer(policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+
     class Steps(keras.callbacks.Callback):
         """Appends the number of steps that the optimizer has taken before."""
 
         def on_train_begin(self, logs=None):
             with open(tmp_path / "steps", "a") as file:
-                file.write(f"{int(self.model.optimizer.iterations)}\n")
+                optimizer = inner_optimizer(self.model.optimizer)
+                file.write(f"{int(optimizer.iterations)}\n")
 
     searching = tuner("Hyperband", tmp_path, hypermodel(), max_epochs=2, factor=2)
     search(searching, callbacks=[Steps()])

@@ -31,21 +31,6 @@ def test_averages_are_what_is_validated(tmp_path):
     assert scores(searching) == {"0": score}
 
 
-@pytest.mark.slow
-def test_hyperband_keeps_the_state_of_the_optimizer(tmp_path):
-    class Steps(keras.callbacks.Callback):
-        """Appends the number of steps that the optimizer has taken before."""
-
-        def on_train_begin(self, logs=None):
-            with open(tmp_path / "steps", "a") as file:
-                file.write(f"{int(self.model.optimizer.inner_optimizer.iterations)}\n")
-
-    searching = tuner("Hyperband", tmp_path, hypermodel(), max_epochs=2, factor=2)
-    search(searching, callbacks=[Steps()])
-    begun_at = [int(line) for line in (tmp_path / "steps").read_text().split()]
-    assert set(begun_at) == {0, 512 // 64}
-
-
 def test_a_compiled_model_is_refused_by_the_name_of_its_optimizer():
     def compiled(hp):
         model = network16()
