@@ -99,6 +99,7 @@ def direction_config(direction: Direction) -> dict[str, Any]:
     >>> direction_config(Diagonal(beta_1=0.8))["config"]["beta_1"]
     0.8
     """
+    serialized = keras.saving.serialize_keras_object(direction)
     cls = type(direction)
     registered = keras.saving.get_registered_name(cls)
     if keras.saving.get_registered_object(registered) is not cls:
@@ -110,4 +111,4 @@ def direction_config(direction: Direction) -> dict[str, Any]:
             "`@keras.saving.register_keras_serializable()` above its class.",
             stacklevel=3,
         )
-    return keras.saving.serialize_keras_object(direction)
+    return serialized
