@@ -105,6 +105,7 @@ def direction_config(direction: Direction) -> dict[str, Any]:
     >>> config["beta_1"], config["direction"]["config"]["damping"]
     (0.8, 0.1)
     """
+    serialized = keras.saving.serialize_keras_object(direction)
     cls = type(direction)
     registered = keras.saving.get_registered_name(cls)
     if keras.saving.get_registered_object(registered) is not cls:
@@ -116,9 +117,8 @@ def direction_config(direction: Direction) -> dict[str, Any]:
             "`@keras.saving.register_keras_serializable()` above its class.",
             stacklevel=3,
         )
-    serialized = keras.saving.serialize_keras_object(direction)
     own = dict(serialized["config"])
     flat = {}
-    if type(direction) is Diagonal:
+    if cls is Diagonal:
         flat = {name: own.pop(name) for name in FLAT}
     return {"direction": serialized | {"config": own}} | flat
