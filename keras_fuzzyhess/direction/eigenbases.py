@@ -83,10 +83,10 @@ class Eigenbases(Part):
     >>> for number in range(4):
     ...     bases.move(gradient, Step(tf.constant(number), [0]))
     >>> inside = bases.into(gradient, [0])
-    >>> abs(inside[0]).numpy().round(2).tolist()  # a matrix of rank one
-    [4.47, 0.0, 0.0, 0.0, 0.0, 0.0]
-    >>> bases.out_of(inside, [0])[0].numpy().round(2).tolist()
-    [3.0, 1.0, 3.0, 1.0, 0.0, 0.0]
+    >>> abs(inside[0]).numpy().round(2)  # a matrix of rank one
+    array([4.47, 0.  , 0.  , 0.  , 0.  , 0.  ], dtype=float32)
+    >>> abs(bases.out_of(inside, [0])[0]).numpy().round(2)
+    array([3., 1., 3., 1., 0., 0.], dtype=float32)
     """
 
     longest_side: int = 256
