@@ -1,6 +1,7 @@
 """What holds of every direction, one of a few lines included."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.direction import Course, Diagonal, Direction, Newton
+from keras_fuzzyhess.direction import (
+    Course,
+    Diagonal,
+    Direction,
+    Eigenbases,
+    Newton,
+    Orthogonal,
+)
 from keras_fuzzyhess.direction.named import FLAT, NAMES
 from keras_fuzzyhess.parts import move_unbiased, scalar
 from keras_fuzzyhess.state.packing import PackedState
@@ -45,6 +53,8 @@ DIRECTIONS = {
     **{name: lambda name=name: name for name in NAMES},
     "Diagonal": lambda: Diagonal(curvature_power=0.25, gradient_share=0.0),
     "Newton": lambda: Newton(epsilon=1.0),
+    "orthogonal blocks": lambda: Orthogonal(iterations=2, longest_side=3),
+    "orthogonal and rotated": lambda: Orthogonal(Diagonal(basis=Eigenbases(8, 3))),
     "sign of the momentum": SignOfMomentum,
     "mean curvature": MeanCurvature,
 }
@@ -321,10 +331,33 @@ def test_a_mistaken_direction_is_refused_with_the_remedy(arguments, error, told)
 
 
 def test_the_config_holds_every_constant():
-    config = FuzzyHess(beta_1=0.8).get_config()
-    flat = {name: config[name] for name in FLAT}
-    assert config["direction"]["config"] | flat == Diagonal(beta_1=0.8).get_config()
-    own = Diagonal(beta_1=0.8, clip_factor=5.0)
-    again = FuzzyHess.from_config(FuzzyHess(direction=own).get_config())
-    assert again.direction.get_config() == own.get_config()
-    assert FuzzyHess.from_config({}).direction.get_config() == Diagonal().get_config()
+    config = FuzzyHess(direction="diagonal", beta_1=0.8).get_config()
+    assert config["direction"]["config"] == Diagonal(beta_1=0.8).get_config()
+    for own in (
+        Diagonal(beta_1=0.8, clip_factor=5.0),
+        Orthogonal(Diagonal(beta_1=0.8, basis=Eigenbases(64, 5)), 4, 128),
+        Orthogonal(Newton(epsilon=1.0)),
+    ):
+        config = json.loads(json.dumps(FuzzyHess(direction=own).get_config()))
+        again = FuzzyHess.from_config(config)
+        assert again.direction.get_config() == own.get_config()
+        assert again.direction is not own
+
+
+def test_constants_beside_a_direction_are_refused_even_where_they_are_its_own():
+    with pytest.raises(ValueError, match="beta_1 beside"):
+        FuzzyHess(direction=Diagonal(), beta_1=0.9)
+
+
+def test_optimizers_of_one_name_do_not_share_parts_of_a_direction():
+    one, other = FuzzyHess(direction="rotated"), FuzzyHess(direction="rotated")
+    assert one.direction.basis is not other.direction.basis
+    own = Orthogonal()
+    assert FuzzyHess(direction=own).direction.scaled is not own.scaled
+
+
+def test_a_configuration_of_an_earlier_version_keeps_its_constants():
+    """It had some of them beside the direction."""
+    config = FuzzyHess(direction="diagonal", beta_1=0.8).get_config()
+    flat = {name: config["direction"]["config"].pop(name) for name in FLAT}
+    assert FuzzyHess.from_config(config | flat).beta_1 == 0.8
