@@ -34,7 +34,7 @@ def test_config_round_trip(make):
 @pytest.mark.parametrize(
     "name, values",
     {
-        "beta_1": [1.0, -0.1, "0.9", None, float("nan")],
+        "beta_1": [1.0, -0.1, "0.9", float("nan")],
         "beta_2": [1.0, -0.1, True],
         "curvature_power": [-0.5, 1.5, float("nan")],
         "probe_interval": [1, 0, 2.5, None, True],

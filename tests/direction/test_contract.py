@@ -16,6 +16,7 @@ from keras_fuzzyhess.direction import (
     Eigenbases,
     Newton,
     Orthogonal,
+    Routed,
 )
 from keras_fuzzyhess.direction.named import FLAT, NAMES
 from keras_fuzzyhess.parts import move_unbiased, scalar
@@ -54,6 +55,10 @@ DIRECTIONS = {
     "Diagonal": lambda: Diagonal(curvature_power=0.25, gradient_share=0.0),
     "Newton": lambda: Newton(epsilon=1.0),
     "orthogonal blocks": lambda: Orthogonal(iterations=2, longest_side=3),
+    "routed": Routed,
+    "routed, one without curvature": lambda: Routed(
+        Diagonal(basis=Eigenbases()), Diagonal(curvature_power=0)
+    ),
     "orthogonal and rotated": lambda: Orthogonal(Diagonal(basis=Eigenbases(8, 3))),
     "sign of the momentum": SignOfMomentum,
     "mean curvature": MeanCurvature,
@@ -337,6 +342,7 @@ def test_the_config_holds_every_constant():
         Diagonal(beta_1=0.8, clip_factor=5.0),
         Orthogonal(Diagonal(beta_1=0.8, basis=Eigenbases(64, 5)), 4, 128),
         Orthogonal(Newton(epsilon=1.0)),
+        Routed(Diagonal(basis=Eigenbases()), Newton()),
     ):
         config = json.loads(json.dumps(FuzzyHess(direction=own).get_config()))
         again = FuzzyHess.from_config(config)

@@ -1,0 +1,231 @@
+"""Bases of matrices: the Hessian's diagonal there, and how they are moved."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess.direction import Diagonal, Eigenbases
+from keras_fuzzyhess.direction.eigenbases import moved_basis
+from keras_fuzzyhess.measure.curvature import hessian_vector_product
+from keras_fuzzyhess.measure.curvature_average import Curvature
+from keras_fuzzyhess.parts import Step
+from keras_fuzzyhess.state.packing import Packing
+from tests.helpers import networks
+from tests.helpers.replicas import mirrored_strategy
+from tests.helpers.small_training import assert_same, fit
+
+RANDOM = np.random.default_rng(0)
+
+
+def built(weights, **constants):
+    bases = Eigenbases(**constants)
+    bases.build(weights, FuzzyHess().add_variable)
+    return bases
+
+
+def moved(bases, weights, steps=12):
+    """Bases after some random gradients of a few large directions."""
+    packing, indices = Packing(weights), list(range(len(weights)))
+    large = [RANDOM.normal(size=w.shape).astype("float32") for w in weights]
+    for number in range(steps):
+        gradients = [
+            x * RANDOM.normal() + 0.1 * RANDOM.normal(size=x.shape) for x in large
+        ]
+        packed = packing.pack([tf.constant(g, tf.float32) for g in gradients])
+        bases.move(packed, Step(tf.constant(number), indices))
+    return bases
+
+
+def dense_turn(bases, weights):
+    """The matrix `Q` with which `into` is `Q' x`, of all weights one after another."""
+    count = sum(int(tf.size(w)) for w in weights)
+    packing, indices, columns = Packing(weights), list(range(len(weights))), []
+    for unit in np.eye(count, dtype="float32"):
+        cuts = np.cumsum([int(tf.size(w)) for w in weights])[:-1]
+        pieces = np.split(unit, cuts)
+        tensors = [
+            tf.constant(p.reshape(w.shape))
+            for p, w in zip(pieces, weights, strict=True)
+        ]
+        turned = packing.unpack(bases.into(packing.pack(tensors), indices))
+        columns.append(np.concatenate([np.ravel(x) for x in turned]))
+    return np.stack(columns)  # row i is `Q' e_i`
+
+
+WEIGHTS = [tf.zeros(s) for s in ((3, 5), (4,), (2, 2, 3, 6), (1, 4), (11, 3))]
+
+
+@pytest.mark.parametrize("longest_side", [2, 4, 256])
+def test_the_way_back_is_the_transpose(longest_side):
+    bases = moved(built(WEIGHTS, longest_side=longest_side), WEIGHTS)
+    turn = dense_turn(bases, WEIGHTS)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(len(turn)), atol=1e-5)
+    assert np.abs(turn - np.eye(len(turn))).max() > 0.1
+    packing, indices = Packing(WEIGHTS), list(range(len(WEIGHTS)))
+    vectors = packing.pack(
+        [tf.random.stateless_normal(w.shape, (0, 1)) for w in WEIGHTS]
+    )
+    back = bases.out_of(bases.into(vectors, indices), indices)
+    for before, after in zip(vectors, back, strict=True):
+        np.testing.assert_allclose(before, after, atol=1e-5)
+
+
+def test_some_weights_alone_are_turned_as_they_are_among_all():
+    bases, indices = moved(built(WEIGHTS), WEIGHTS), [2, 1]
+    chosen = [tf.random.stateless_normal(WEIGHTS[i].shape, (0, 1)) for i in indices]
+    packing = Packing(chosen)
+    alone = packing.unpack(bases.into(packing.pack(chosen), indices))
+    every = Packing(WEIGHTS)
+    tensors = [tf.zeros(w.shape) for w in WEIGHTS]
+    for i, tensor in zip(indices, chosen, strict=True):
+        tensors[i] = tensor
+    among = every.unpack(bases.into(every.pack(tensors), range(len(WEIGHTS))))
+    for i, tensor in zip(indices, alone, strict=True):
+        np.testing.assert_allclose(tensor, among[i], atol=1e-6)
+
+
+def test_vectors_and_very_long_sides_stay_as_they_are():
+    weights = [tf.zeros(5), tf.zeros((1, 4)), tf.zeros((33, 2))]
+    bases = moved(built(weights, longest_side=4), weights)
+    turn = dense_turn(bases, weights)
+    np.testing.assert_array_equal(turn[:9], np.eye(len(turn))[:9])
+    # Of the last one columns alone are turned: no row is mixed with another.
+    rows = turn[9:, 9:].reshape(33, 2, 33, 2)
+    assert not np.abs(rows[0, :, 1:]).max() and np.abs(rows[0, 0, 0, 1]) > 0
+
+
+def test_bases_become_the_eigenvectors():
+    values = np.array([9.0, 4.0, 1.0, 0.25])
+    basis = np.linalg.qr(RANDOM.normal(size=(4, 4)))[0]
+    moment = tf.constant((basis * values) @ basis.T, tf.float32)
+    found = tf.eye(4)
+    for _ in range(60):
+        found = moved_basis(moment, found)
+    np.testing.assert_allclose(np.abs(found.numpy().T @ basis), np.eye(4), atol=1e-3)
+
+
+def test_nothing_measured_moves_no_basis():
+    basis = tf.constant(np.linalg.qr(RANDOM.normal(size=(3, 3)))[0], tf.float32)
+    np.testing.assert_array_equal(moved_basis(tf.zeros((3, 3)), basis), basis)
+
+
+def test_a_basis_is_orthogonal_however_small_or_singular_the_gradients():
+    for size in (1e-18, 1e-6, 1.0, 1e9):
+        column = size * RANDOM.normal(size=(6, 1)).astype("float32")
+        found = moved_basis(tf.constant(column @ column.T), tf.eye(6))
+        np.testing.assert_allclose(found.numpy().T @ found, np.eye(6), atol=1e-5)
+
+
+def hessian_of(loss_fn, weights):
+    """All second derivatives, of all weights one after another."""
+    packing, columns = Packing(weights), []
+    for unit in np.eye(packing.lengths[0], dtype="float32"):
+        vectors = packing.unpack([tf.constant(unit)])
+        products = hessian_vector_product(loss_fn, weights, vectors)
+        columns.append(packing.pack(products)[0].numpy())
+    return np.stack(columns)
+
+
+def test_samples_average_to_the_diagonal_of_the_turned_hessian():
+    """Their error falls as the root of their number: a sample is without bias."""
+    keras.utils.set_random_seed(0)
+    x, y = RANDOM.normal(size=(32, 3)), RANDOM.normal(size=(32, 2))
+    x, y = x.astype("float32"), y.astype("float32")
+    weights = [
+        tf.Variable(RANDOM.normal(size=s).astype("float32")) for s in ((3, 4), (4, 2))
+    ]
+
+    def loss_fn():
+        return tf.reduce_mean((tf.tanh(x @ weights[0]) @ weights[1] - y) ** 2)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = loss_fn()
+        return packing.pack(tape.gradient(loss, weights))
+
+    packing, indices = Packing(weights), [0, 1]
+    bases = moved(built(weights), weights)
+    turn = dense_turn(bases, weights)
+    exact = np.diag(turn.T @ hessian_of(loss_fn, weights) @ turn)
+    curvature = Curvature(1e-2, basis=bases)
+    at_weights, seeds = gradients(), keras.random.SeedGenerator(0)
+    samples = []
+    for _ in range(400):
+        shifts = curvature.shifts(at_weights, seeds.next(), indices)
+        for weight, shift in zip(weights, packing.unpack(shifts), strict=True):
+            weight.assign_add(shift)
+        shifted = gradients()
+        for weight, shift in zip(weights, packing.unpack(shifts), strict=True):
+            weight.assign_sub(shift)
+        sample, finite = curvature.samples(at_weights, shifted, shifts, indices)
+        assert finite
+        samples.append(np.concatenate([np.ravel(v) for v in sample]))
+    errors = {
+        count: np.sqrt(
+            np.mean(
+                [
+                    np.mean((np.mean(samples[i : i + count], 0) - exact) ** 2)
+                    for i in range(0, 400, count)
+                ]
+            )
+        )
+        for count in (4, 100)
+    }
+    size = np.sqrt(np.mean(exact**2))
+    assert errors[100] < 0.2 * size
+    assert 3 < errors[4] / errors[100] < 8  # 5 by theory
+    along_axes = np.diag(hessian_of(loss_fn, weights))
+    assert np.abs(exact - along_axes).max() > 0.2 * size  # another diagonal
+
+
+def test_without_a_turn_it_is_the_diagonal_direction():
+    """Bases that are never moved are the axes."""
+
+    class Still(Eigenbases):
+        def move(self, gradients, step):
+            pass
+
+    def weights_after(direction):
+        keras.utils.set_random_seed(0)
+        model = networks.dense()
+        optimizer = FuzzyHess(direction=direction, seed=0, probe_interval=4)
+        model.compile(optimizer, networks.cross_entropy)
+        fit(model, networks.data(model, batches=8), epochs=2)
+        return model.get_weights()
+
+    start = weights_after(Diagonal())
+    for turned, plain in zip(
+        weights_after(Diagonal(basis=Still())), start, strict=True
+    ):
+        np.testing.assert_allclose(turned, plain, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_replicas_have_the_same_bases_to_the_bit():
+    with mirrored_strategy().scope():
+        keras.utils.set_random_seed(0)
+        model = networks.dense()
+        optimizer = FuzzyHess(direction="rotated", seed=0)
+        model.compile(optimizer, networks.cross_entropy)
+    fit(model, networks.data(model, batches=8), epochs=2)
+    bases = [v for v in optimizer.variables if "basis" in v.name]
+    assert bases
+    for basis in bases:
+        one, other = (copy.numpy() for copy in basis.value.values)
+        assert_same([one], [other])
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("longest_side", 1), ("interval", 0), ("momentum", 1.0), ("interval", 2.5)],
+)
+def test_a_mistaken_argument_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        Eigenbases(**{name: value})
+
+
+def test_what_are_no_bases_is_refused():
+    with pytest.raises(TypeError, match="`basis` must be a"):
+        Diagonal(basis="eigen")
