@@ -66,22 +66,19 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
 
 
 class _Blocks(NamedTuple):
-    """How a matrix is cut: `count` blocks of `rows` times `columns`.
+    """How a matrix is cut: its shorter side to a number of blocks of so many rows.
 
-    The last rows are filled up with zeros, which stay zeros. `is_tall` where the blocks
-    are cut of the transposed matrix.
+    The last rows are filled up with zeros, which stay zeros.
     """
 
-    count: int
+    sides: tuple[int, int]
+    number: int
     rows: int
-    columns: int
-    is_tall: bool
 
 
 def _blocks(sides: tuple[int, int], longest_side: int) -> _Blocks:
-    rows, columns = sorted(sides)
-    lengths = block_lengths(rows, longest_side)
-    return _Blocks(len(lengths), lengths[0], columns, sides[0] > sides[1])
+    lengths = block_lengths(min(sides), longest_side)
+    return _Blocks(sides, len(lengths), lengths[0])
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -181,19 +178,18 @@ class Orthogonal(Direction):
     def _made_orthogonal(
         self, tensors: list[tf.Tensor], blocks: _Blocks
     ) -> list[tf.Tensor]:
-        count, rows, columns, is_tall = blocks
-        sides = matrix_sides(tensors[0].shape)
+        sides, number, rows = blocks
+        is_tall = sides[0] > sides[1]
         matrices = tf.stack([tf.reshape(x, sides) for x in tensors])
         norms = tf.norm(matrices, axis=(1, 2), keepdims=True)
         if is_tall:
             matrices = tf.transpose(matrices, [0, 2, 1])
-        short, filled = min(sides), count * rows
+        short, filled = min(sides), number * rows
         if filled > short:
             matrices = tf.pad(matrices, [[0, 0], [0, filled - short], [0, 0]])
-        cut = tf.reshape(matrices, [-1, rows, columns])
-        made = tf.reshape(
-            nearly_orthogonal(cut, self.iterations), [-1, filled, columns]
-        )
+        cut = tf.reshape(matrices, [-1, rows, max(sides)])
+        made = nearly_orthogonal(cut, self.iterations)
+        made = tf.reshape(made, [-1, filled, max(sides)])
         made = made * (norms / (tf.norm(made, axis=(1, 2), keepdims=True) + TINY))
         made = made[:, :short]
         if is_tall:

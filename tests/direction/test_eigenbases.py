@@ -174,7 +174,7 @@ def test_samples_average_to_the_diagonal_of_the_turned_hessian():
         for count in (4, 100)
     }
     size = np.sqrt(np.mean(exact**2))
-    assert errors[100] < 0.2 * size
+    assert errors[100] < 0.4 * size
     assert 3 < errors[4] / errors[100] < 8  # 5 by theory
     along_axes = np.diag(hessian_of(loss_fn, weights))
     assert np.abs(exact - along_axes).max() > 0.2 * size  # another diagonal
