@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.direction import Diagonal
+from keras_fuzzyhess.direction import Diagonal, Orthogonal
 from keras_fuzzyhess.fuzzy import (
     ControlSurface,
     RuleBase,
@@ -47,7 +47,7 @@ def constant_shift() -> FuzzyHess:
 
 def plain_momentum() -> FuzzyHess:
     """Adam's momentum, in which the last gradient has no share of its own."""
-    return FuzzyHess(direction=Diagonal(gradient_share=0.0))
+    return FuzzyHess(direction=Orthogonal(Diagonal(gradient_share=0.0)))
 
 
 def signed() -> FuzzyHess:
@@ -62,7 +62,19 @@ def _without_control():
     return FuzzyHess(rule_base=no_control())
 
 
-ABLATIONS = {
+DIRECTIONS = {
+    "diagonal": Contestant(lambda: FuzzyHess(direction="diagonal")),
+    "rotated": Contestant(lambda: FuzzyHess(direction="rotated")),
+    "rotated, p = 0": Contestant(
+        lambda: FuzzyHess(direction="rotated", curvature_power=0.0)
+    ),
+    "p = 0": Contestant(lambda: FuzzyHess(curvature_power=0.0)),
+    "p = 1": Contestant(lambda: FuzzyHess(curvature_power=1.0)),
+    "5 iterations": Contestant(lambda: FuzzyHess(direction=Orthogonal(iterations=5))),
+}
+"""Other directions than the default, run with as many seeds as it is."""
+
+PARTS = {
     "no control": Contestant(_without_control),
     "cosine, no control": Contestant(_without_control, schedules=("cosine",)),
     "cosine and control": Contestant(FuzzyHess, schedules=("cosine",)),
@@ -72,10 +84,11 @@ ABLATIONS = {
     "plain momentum": Contestant(plain_momentum),
     "beta_2 = 0.99": Contestant(lambda: FuzzyHess(beta_2=0.99)),
     "long beta_3": Contestant(lambda: FuzzyHess(rule_base=long_memory())),
-    "p = 0": Contestant(lambda: FuzzyHess(curvature_power=0.0)),
-    "p = 1": Contestant(lambda: FuzzyHess(curvature_power=1.0)),
     "k = 2": Contestant(lambda: FuzzyHess(probe_interval=2)),
     "k = 5": Contestant(lambda: FuzzyHess(probe_interval=5)),
     "k = 25": Contestant(lambda: FuzzyHess(probe_interval=25)),
 }
+"""Parts taken away or replaced, and other constants."""
+
+ABLATIONS = DIRECTIONS | PARTS
 """By name, as they differ from `FuzzyHess()`."""

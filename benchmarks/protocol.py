@@ -8,7 +8,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable
 
-from benchmarks.ablations import ABLATIONS
+from benchmarks.ablations import ABLATIONS, PARTS
 from benchmarks.contestants import BASELINES, OURS, PEERS, Contestant
 from benchmarks.results import Results, environment, key_of
 from benchmarks.training import Training
@@ -16,7 +16,7 @@ from benchmarks.workloads import WORKLOADS
 
 CONTESTANTS: dict[str, Contestant] = BASELINES | OURS | ABLATIONS | PEERS
 
-SEEDS = dict.fromkeys(ABLATIONS, 2) | dict.fromkeys(PEERS, 1)
+SEEDS = dict.fromkeys(PARTS, 2) | dict.fromkeys(PEERS, 1)
 """Seeds of those that are measured less often than `--seeds` says."""
 
 OVERTIME = 1.5

@@ -164,7 +164,7 @@ class FuzzyHess(SecondGradientOptimizer):
         ema_momentum=0.999,
         seed=None,
         name="fuzzyhess",
-        direction="diagonal",
+        direction="orthogonal",
         constants=None,
         **kwargs,
     ) -> None:
