@@ -11,6 +11,7 @@ For B3 as in the paper: --model EfficientNetB3 --image-size 300 --batch-size 8
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -35,6 +36,8 @@ OPTIMIZERS = {
     "AdamW": keras.optimizers.AdamW,
     "SGD": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
     "FuzzyHess": FuzzyHess,
+    "FuzzyHess, diagonal": functools.partial(FuzzyHess, direction="diagonal"),
+    "FuzzyHess, rotated": functools.partial(FuzzyHess, direction="rotated"),
     "FuzzyHess, a probe every step": lambda: FuzzyHess(probe_interval=2),
     "SALO": FuzzyHess.salo,
 }

@@ -35,6 +35,8 @@ STEPS = 50  # a multiple of every probe interval
 OPTIMIZERS = {
     "Adam": keras.optimizers.Adam,
     "FuzzyHess": FuzzyHess,
+    "FuzzyHess, diagonal": functools.partial(FuzzyHess, direction="diagonal"),
+    "FuzzyHess, rotated": functools.partial(FuzzyHess, direction="rotated"),
     "FuzzyHess, probe_interval=2": functools.partial(FuzzyHess, probe_interval=2),
     "FuzzyHess, probe_interval=5": functools.partial(FuzzyHess, probe_interval=5),
     "FuzzyHess, probe_interval=25": functools.partial(FuzzyHess, probe_interval=25),

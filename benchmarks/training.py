@@ -71,7 +71,7 @@ class Training:
             A dictionary of plain numbers and lists.
         """
         self._restart(seed)
-        batches = self._batches(seed)
+        batches = self.batches(seed)
         curve: list[dict] = []
         seconds, cost = 0.0, 1.0
         held_back: dict = {}
@@ -86,7 +86,7 @@ class Training:
                 rates *= 0.5 + 0.5 * np.cos(np.pi * np.minimum(share, 1.0))
             indices = np.stack([next(batches) for _ in range(steps)])
             start = time.perf_counter()
-            self._train(indices, rates)
+            self.train(indices, rates)
             seconds += time.perf_counter() - start
             steps_taken = self._steps() - steps_before
             if steps_taken:
@@ -142,7 +142,8 @@ class Training:
             average.assign(variable)
         self._step.assign(0.0)
 
-    def _batches(self, seed: int) -> Iterator[np.ndarray]:
+    def batches(self, seed: int) -> Iterator[np.ndarray]:
+        """Indices of minibatches without end, in an order of the seed's own."""
         random = np.random.default_rng(seed)
         count, size = len(self._data[0]), self.workload.batch_size
         while True:
@@ -159,7 +160,9 @@ class Training:
 
     # Without AutoGraph, which warns of its own syntax trees on Python 3.13.
     @tf.function(reduce_retracing=True, autograph=False)
-    def _train(self, indices, rates):
+    def train(self, indices, rates):
+        """Steps on minibatches by their indices, each with its learning rate."""
+
         def step(i):
             x, y = (tf.gather(a, indices[i]) for a in self._data)
             self._train_step(x, y, rates[i])

@@ -51,12 +51,16 @@ class FuzzyHess(SecondGradientOptimizer):
                       trend = -c e
     direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
+    of a matrix       U <- |U| O / |O| ,    O nearly the nearest orthogonal to U
     control           c <- c exp(gain_rate(trend) / (1 + step / 100))
     step              w <- w - learning_rate c a u
     ```
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
     clipped to 3 times its root mean square, which is kept below 1.5 times its average.
+    A kernel, or an embedding, is a matrix `U` of it with a column for each output; `O`
+    has its singular vectors, and singular values that are nearly all alike
+    (`direction/orthogonal.py`).
     For `a`, outliers among the first weights count for less: `measure/step_length.py`.
     Of a weight of at least `2**15` elements and two axes, `d` and `v` are kept by the
     means of rows and columns, as in Adafactor (arXiv 1804.04235):
@@ -75,19 +79,22 @@ class FuzzyHess(SecondGradientOptimizer):
 
     Source: arXiv 2403.15416, for the probe at shifted weights, the momentum of the
     second derivative and the fuzzy control of both. The quasi-hyperbolic momentum
-    `0.8 m + 0.2 g` is that of arXiv 1810.06801. All else and all default values are
-    our choice; `FuzzyHess.salo` keeps to the paper.
+    `0.8 m + 0.2 g` is that of arXiv 1810.06801, and matrices are made orthogonal as in
+    Muon (Jordan et al. 2024), which does it with the momentum. All else and all default
+    values are our choice; `FuzzyHess.salo` keeps to the paper.
 
     Args:
         learning_rate: A float in [0, 1e6], a schedule
             (`keras.optimizers.schedules.LearningRateSchedule`) or a callable: factor of
             the step length, without unit. Defaults to `1.0`. The rules make up for most
             of a change of it.
-        beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
-        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `0.9`.
+        beta_1: Float in [0, 1), momentum of the gradient. Defaults to `None`: that of
+            the direction, `0.9` (Adam's).
+        beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `None`:
+            that of the direction, `0.9`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
-            0 is Adam's direction, for which no curvature is probed, 1 pure curvature.
-            Defaults to `0.5`.
+            0 is Adam's scale, for which no curvature is probed, 1 pure curvature.
+            Defaults to `None`: that of the direction, `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a curvature
             probe and a loss probe are taken, after 400 steps half as often, and so on:
             `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients,
@@ -109,10 +116,13 @@ class FuzzyHess(SecondGradientOptimizer):
         seed: Integer of at least 0, or `None`, seed of the random signs. With `None`
             one is drawn, after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
-        direction: "diagonal", the direction above, "adam", the same without curvature,
-            or a `keras_fuzzyhess.direction.Direction` with constants of its own:
-            then `beta_1`, `beta_2` and `curvature_power` must be left out.
-            Defaults to `"diagonal"`.
+        direction: "orthogonal", the direction above; "diagonal", the same without its
+            line on matrices, which costs least; "adam", that without curvature;
+            "rotated", the diagonal direction in the eigenbases of every matrix
+            (`direction/eigenbases.py`), which costs most; or a
+            `keras_fuzzyhess.direction.Direction` with constants of its own: then
+            `beta_1`, `beta_2` and `curvature_power` must be left out. Defaults to
+            `"orthogonal"`.
         constants: A dict of some of "length" (`measure/step_length.py`), "trend"
             (`measure/averaged_loss.py`), "schedule" (`measure/probe_schedule.py`),
             "averaging" (`measure/averaging_rate.py`) and "controller"

@@ -16,7 +16,7 @@ from keras_fuzzyhess.measure.loss_trend import (
     loss_trend,
     observe_loss,
 )
-from tests.rule_bases import constant_surface
+from tests.helpers.rule_bases import constant_surface
 
 SLOWING = Controller.slowing
 BOUNDS = (Controller.smallest_gain, Controller.largest_gain)
