@@ -92,14 +92,10 @@ def test_defaults_are_those_that_the_ablations_chose():
     by more than alternatives do.
     """
     config = FuzzyHess().get_config()
-    defaults = {
-        "beta_2": 0.9,
-        "curvature_power": 0.5,
-        "probe_interval": 10,
-        "use_ema": True,
-        "learning_rate": 1.0,
-    }
+    defaults = {"probe_interval": 10, "use_ema": True, "learning_rate": 1.0}
     assert defaults.items() <= config.items()
+    scaled = FuzzyHess().direction.scaled.get_config()
+    assert {"beta_2": 0.9, "curvature_power": 0.5}.items() <= scaled.items()
     run = {n: analysis.ablation_ratios(RECORDED, n) for n in ABLATIONS}
     for name, ratios in run.items():
         assert len(ratios) == len(WORKLOADS), name

@@ -44,7 +44,7 @@ def trained(model):
 
 def factors(optimizer):
     curvature = optimizer.algorithm.curvature
-    states = [optimizer.direction._velocity]
+    states = [optimizer.direction.scaled._velocity]
     states += [curvature._average] if curvature else []
     everything = range(len(optimizer._trainable_variables))
     found = [a for s in states for a in s.read(everything) if isinstance(a, Factors)]
