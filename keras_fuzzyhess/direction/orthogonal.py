@@ -95,10 +95,9 @@ class Orthogonal(Direction):
     outputs. Rows that are zeros, as those of words that a minibatch of an embedding
     does not have, stay zeros.
 
-    The work grows with the shorter side, of which a long one is cut into blocks of at
-    most `longest_side`, each made orthogonal by itself: about `2 (1 + 2 iterations)`
-    times that multiplications for each weight and step, and half as many where the
-    other side is much longer. No state is kept.
+    The work grows with the shorter side `a`, of which a long one is cut into blocks of
+    at most `longest_side`, each made orthogonal by itself: for each element and step
+    `2 a + 3 iterations a**2 / b` multiplications, `b` the other side. No state is kept.
 
     Args:
         scaled: `Direction`, the other direction. Defaults to `Diagonal()`.
