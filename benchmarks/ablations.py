@@ -1,6 +1,5 @@
 """FuzzyHess with one part taken away or replaced by another."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,6 @@ from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.direction import Diagonal, Orthogonal
 from keras_fuzzyhess.fuzzy import (
     ControlSurface,
-    RuleBase,
-    default_rule_base,
-    paper_rule_base,
 )
 
 
@@ -23,13 +19,6 @@ def no_control() -> ControlSurface:
         {"loss_trend": np.array([-1.0, 1.0]), "progress": np.array([0.0, 1.0])},
         {"gain_rate": np.zeros((2, 2)), "beta_3": np.full((2, 2), 0.95)},
     )
-
-
-def long_memory() -> RuleBase:
-    """The default rules with `beta_3` between 0.9 and 0.99, SALO's peaks."""
-    default, paper = default_rule_base(), paper_rule_base()
-    gain_rate, _ = default.outputs
-    return dataclasses.replace(default, outputs=(gain_rate, paper.outputs[1]))
 
 
 def long_first_steps() -> FuzzyHess:
@@ -76,16 +65,13 @@ DIRECTIONS = {
 
 PARTS = {
     "no control": Contestant(_without_control),
-    "cosine, no control": Contestant(_without_control, schedules=("cosine",)),
     "cosine and control": Contestant(FuzzyHess, schedules=("cosine",)),
     "no length probe": Contestant(long_first_steps),
     "constant shift": Contestant(constant_shift),
     "signed curvature": Contestant(signed),
     "plain momentum": Contestant(plain_momentum),
     "beta_2 = 0.99": Contestant(lambda: FuzzyHess(beta_2=0.99)),
-    "long beta_3": Contestant(lambda: FuzzyHess(rule_base=long_memory())),
     "k = 2": Contestant(lambda: FuzzyHess(probe_interval=2)),
-    "k = 5": Contestant(lambda: FuzzyHess(probe_interval=5)),
     "k = 25": Contestant(lambda: FuzzyHess(probe_interval=25)),
 }
 """Parts taken away or replaced, and other constants."""
