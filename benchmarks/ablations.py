@@ -21,11 +21,6 @@ def no_control() -> ControlSurface:
     )
 
 
-def long_first_steps() -> FuzzyHess:
-    """The first length is never shortened."""
-    return FuzzyHess(constants={"length": {"largest_shortening": 1.0}})
-
-
 def constant_shift() -> FuzzyHess:
     """All weights shifted the same way, as in arXiv 2403.15416: row sums."""
     optimizer = FuzzyHess()
@@ -39,14 +34,6 @@ def plain_momentum() -> FuzzyHess:
     return FuzzyHess(direction=Orthogonal(Diagonal(gradient_share=0.0)))
 
 
-def signed() -> FuzzyHess:
-    """Absolute value of the average curvature in place of its root mean square."""
-    optimizer = FuzzyHess()
-    curvature: Any = optimizer.algorithm.curvature
-    curvature.squares = False
-    return optimizer
-
-
 def _without_control():
     return FuzzyHess(rule_base=no_control())
 
@@ -54,23 +41,15 @@ def _without_control():
 DIRECTIONS = {
     "diagonal": Contestant(lambda: FuzzyHess(direction="diagonal")),
     "rotated": Contestant(lambda: FuzzyHess(direction="rotated")),
-    "rotated, p = 0": Contestant(
-        lambda: FuzzyHess(direction="rotated", curvature_power=0.0)
-    ),
     "p = 0": Contestant(lambda: FuzzyHess(curvature_power=0.0)),
     "p = 1": Contestant(lambda: FuzzyHess(curvature_power=1.0)),
-    "5 iterations": Contestant(lambda: FuzzyHess(direction=Orthogonal(iterations=5))),
 }
-"""Other directions than the default, run with as many seeds as it is."""
+"""Other directions than the default."""
 
 PARTS = {
     "no control": Contestant(_without_control),
-    "cosine and control": Contestant(FuzzyHess, schedules=("cosine",)),
-    "no length probe": Contestant(long_first_steps),
     "constant shift": Contestant(constant_shift),
-    "signed curvature": Contestant(signed),
     "plain momentum": Contestant(plain_momentum),
-    "beta_2 = 0.99": Contestant(lambda: FuzzyHess(beta_2=0.99)),
     "k = 2": Contestant(lambda: FuzzyHess(probe_interval=2)),
     "k = 25": Contestant(lambda: FuzzyHess(probe_interval=25)),
 }

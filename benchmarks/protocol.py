@@ -16,7 +16,7 @@ from benchmarks.workloads import WORKLOADS
 
 CONTESTANTS: dict[str, Contestant] = BASELINES | OURS | ABLATIONS | PEERS
 
-SEEDS = dict.fromkeys(PARTS, 2) | dict.fromkeys(PEERS, 1)
+SEEDS = dict.fromkeys([*PARTS, "rotated"], 2) | dict.fromkeys(PEERS, 1)
 """Seeds of those that are measured less often than `--seeds` says."""
 
 OVERTIME = 1.5
