@@ -62,8 +62,8 @@ class FuzzyHess(SecondGradientOptimizer):
     has its singular vectors, and singular values that are nearly all alike
     (`direction/orthogonal.py`).
     For `a`, outliers among the first weights count for less: `measure/step_length.py`.
-    Of a weight of at least `2**15` elements and two axes, `d` and `v` are kept by the
-    means of rows and columns, as in Adafactor (arXiv 1804.04235):
+    Of a weight of at least `2**15` elements and at least two axes, `d` and `v` are kept
+    by the means of rows and columns, as in Adafactor (arXiv 1804.04235):
     `state/mean_squares.py`.
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`; on the way the

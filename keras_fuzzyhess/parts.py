@@ -75,15 +75,33 @@ class Part:
 
         return cls(**{name: restored(value) for name, value in config.items()})
 
+    def with_parts(self) -> list["Part"]:
+        """This part and those in it."""
+        inner = [value for value in vars(self).values() if isinstance(value, Part)]
+        return [self, *(part for value in inner for part in value.with_parts())]
+
     def copy(self) -> Self:
         """A part with the same constants, and copies of the parts in it.
 
-        Of one that has been built, the copy is to be built again.
+        One that is there twice becomes two. Of one that has been built, the copy is to
+        be built again.
+
+        Raises:
+            TypeError: if it has parts in a list, tuple or dict.
         """
         copied = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Part):
                 setattr(copied, name, value.copy())
+            elif isinstance(value, list | tuple | dict):
+                items = value.values() if isinstance(value, dict) else value
+                if any(isinstance(item, Part) for item in items):
+                    raise TypeError(
+                        "A part in another must be an attribute of its own, to be "
+                        f"copied and saved. Received: `{name}` of "
+                        f"`{type(self).__name__}`, a {type(value).__name__} of parts. "
+                        "Give each an argument and an attribute."
+                    )
         return copied
 
 

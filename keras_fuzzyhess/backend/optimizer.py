@@ -78,7 +78,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
-        if "build" in vars(cls):
+        if not hasattr(cls.build, "is_whole"):  # its own, or that of a mixin
             cls.build = whole_build(cls.build)  # type: ignore[method-assign]
 
     # What users and Keras call.

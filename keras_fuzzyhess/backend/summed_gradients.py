@@ -48,6 +48,8 @@ def _kept_terms(gradient: tf.Tensor, path: Path) -> set:
     terms, stack = set(), [gradient]
     while stack:
         tensor = stack.pop()
+        if not tf.is_symbolic_tensor(tensor):  # a constant from outside
+            continue
         outer = outside(tensor)
         if outer is not None:
             stack.append(outer)

@@ -45,4 +45,5 @@ def whole_build(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]
             optimizer.take_back_build(before)
             raise
 
+    build_as_a_whole.is_whole = True  # type: ignore[attr-defined]
     return build_as_a_whole

@@ -45,7 +45,7 @@ def moved_basis(moment: tf.Tensor, basis: tf.Tensor) -> tf.Tensor:
         moment.shape[0], dtype=moment.dtype
     )
     q, r = tf.linalg.qr(tf.matmul(relative, basis))
-    # Of each column either side is right: the one that the basis has had is kept.
+    # Either sign of a column is right; the old one is kept.
     signs = tf.where(tf.linalg.diag_part(r) < 0, -1.0, 1.0)
     return tf.where(trace > 0, q * tf.cast(signs, q.dtype), basis)
 
@@ -60,9 +60,9 @@ class Eigenbases(Part):
     arXiv 1806.03884; SOAP, arXiv 2409.11321) and the Hessian are nearer to diagonal
     than along the axes.
 
-    A side of more than `longest_side` is cut into equal blocks, each with a basis of
-    its own; one of more than eight times that, as an embedding's words, stays as it
-    is. So do weights that are no matrices (`state/matrices.py`). The state is two
+    A side of more than `longest_side` is cut into nearly equal blocks, each with a
+    basis of its own; one of more than eight times that, as an embedding's words, stays
+    as it is. So do weights that are no matrices (`state/matrices.py`). The state is two
     square matrices for each block.
 
     Args:
@@ -144,16 +144,17 @@ class Eigenbases(Part):
                 is_due = tf.equal((number + i) % self.interval, 0) | (number < EARLY)
                 matrix = tf.reshape(gradient, matrix_sides(gradient.shape))
                 for axis, side in enumerate(self._sides[i]):
-                    side.move(matrix, axis, self.momentum, is_due)
+                    side.average(matrix, axis, self.momentum)
+                _move_if_due(self._sides[i], is_due)
 
 
 class _Side:
     """The bases of a matrix's rows, or of its columns."""
 
     def __init__(self, length: int, longest: int, dtype, add: Callable) -> None:
-        is_turned = 1 < length <= 8 * longest
+        is_turned = length <= 8 * longest
         self._lengths = block_lengths(length, longest) if is_turned else []
-        self._blocks = [
+        self.blocks = [
             (
                 add((n, n), "zeros", dtype.name, name="second_moment"),
                 add((n, n), keras.initializers.Identity(), dtype.name, name="basis"),
@@ -163,7 +164,7 @@ class _Side:
 
     def turned(self, matrix: tf.Tensor, axis: int, into: bool) -> tf.Tensor:
         """A matrix whose rows or columns are turned."""
-        bases = [basis.value for _, basis in self._blocks]
+        bases = [basis.value for _, basis in self.blocks]
         if not bases:
             return matrix
         parts = tf.split(matrix, self._lengths, axis)
@@ -179,24 +180,27 @@ class _Side:
             ]
         return turned[0] if len(turned) == 1 else tf.concat(turned, axis)
 
-    def move(
-        self, matrix: tf.Tensor, axis: int, momentum: float, is_due: tf.Tensor
-    ) -> None:
-        """Takes a gradient into the average, and moves the bases if it is their turn.
+    def average(self, matrix: tf.Tensor, axis: int, momentum: float) -> None:
+        """Takes a gradient into the averages.
 
         Without a bias correction, for bases do not depend on the size of the average.
         """
-        if not self._blocks:
-            return
-        parts = tf.split(matrix, self._lengths, axis)
-        for part, (moment, basis) in zip(parts, self._blocks, strict=True):
+        parts = tf.split(matrix, self._lengths, axis) if self.blocks else []
+        for part, (moment, _) in zip(parts, self.blocks, strict=True):
             square = tf.matmul(part, part, transpose_a=axis == 1, transpose_b=axis == 0)
-            average = mix(moment.value, square, 1 - momentum)
-            moment.assign(average)
-            before = basis.value
-            after = tf.cond(
-                is_due,
-                lambda average=average, before=before: moved_basis(average, before),
-                lambda before=before: tf.identity(before),
-            )
-            basis.assign(after)
+            moment.assign(mix(moment.value, square, 1 - momentum))
+
+
+def _move_if_due(sides: Sequence[_Side], is_due: tf.Tensor) -> None:
+    """Moves all bases of a weight, in one branch: a graph has one for each weight."""
+    blocks = [block for side in sides for block in side.blocks]
+    if not blocks:
+        return
+    moments, bases = zip(*((m.value, b.value) for m, b in blocks), strict=True)
+    moved = tf.cond(
+        is_due,
+        lambda: [moved_basis(m, b) for m, b in zip(moments, bases, strict=True)],
+        lambda: [tf.identity(b) for b in bases],
+    )
+    for (_, basis), after in zip(blocks, moved, strict=True):
+        basis.assign(after)

@@ -61,7 +61,7 @@ def named_direction(
             )
         return NAMES[direction](**given).copy()
     if isinstance(direction, Mapping) and "class_name" in direction:
-        direction, given = _restored(direction, given)
+        direction = keras.saving.deserialize_keras_object(dict(direction))
     if not isinstance(direction, Direction):
         raise TypeError(
             "`direction` must be a name or a `keras_fuzzyhess.direction.Direction`. "
@@ -81,14 +81,6 @@ def named_direction(
     return direction.copy()
 
 
-def _restored(direction: Mapping[str, Any], given: dict[str, Any]) -> tuple[Any, dict]:
-    """From a configuration; those of earlier versions have some constants beside it."""
-    if direction.get("registered_name") == keras.saving.get_registered_name(Diagonal):
-        config = {**direction.get("config", {}), **given}
-        direction, given = {**direction, "config": config}, {}
-    return keras.saving.deserialize_keras_object(dict(direction)), given
-
-
 def direction_config(direction: Direction) -> dict[str, Any]:
     """What a configuration of an optimizer says of its direction.
 
@@ -100,15 +92,16 @@ def direction_config(direction: Direction) -> dict[str, Any]:
     0.8
     """
     serialized = keras.saving.serialize_keras_object(direction)
-    cls = type(direction)
-    registered = keras.saving.get_registered_name(cls)
-    if keras.saving.get_registered_object(registered) is not cls:
-        name = cls.__name__
-        warnings.warn(
-            f"The direction `{name}` must be registered with Keras, or a model that is "
-            "saved with it loads by `keras.saving.load_model(path, "
-            f"custom_objects={{{name!r}: {name}}})` alone. Write "
-            "`@keras.saving.register_keras_serializable()` above its class.",
-            stacklevel=3,
-        )
+    for part in direction.with_parts():
+        cls = type(part)
+        registered = keras.saving.get_registered_name(cls)
+        if keras.saving.get_registered_object(registered) is not cls:
+            name = cls.__name__
+            warnings.warn(
+                f"The direction `{name}` must be registered with Keras, or a model that"
+                " is saved with it loads by `keras.saving.load_model(path, "
+                f"custom_objects={{{name!r}: {name}}})` alone. Write "
+                "`@keras.saving.register_keras_serializable()` above its class.",
+                stacklevel=3,
+            )
     return serialized

@@ -7,9 +7,14 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.arguments import check_integer
+from keras_fuzzyhess.arguments import check_between, check_integer
 from keras_fuzzyhess.direction.diagonal import Diagonal
-from keras_fuzzyhess.direction.direction import Course, Direction, MeasuredCurvature
+from keras_fuzzyhess.direction.direction import (
+    Course,
+    Direction,
+    MeasuredCurvature,
+    checked_course,
+)
 from keras_fuzzyhess.parts import Basis, Step, named
 from keras_fuzzyhess.state.matrices import block_lengths, matrix_sides
 from keras_fuzzyhess.state.packing import Packing
@@ -17,8 +22,8 @@ from keras_fuzzyhess.state.packing import Packing
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial: Jordan et al. 2024 (Muon), as in `keras.optimizers.Muon`."""
 
-TINY = 1e-20
-"""Added to norms, so that zeros stay zeros. Our choice."""
+MOST_ITERATIONS = 5
+"""Beyond, rounding in `X X'` grows to the size of what is computed. Our choice."""
 
 
 def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
@@ -30,16 +35,15 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
     ```
 
     Of a singular value decomposition `U S V'` it keeps `U` and `V`. Singular values
-    come near 1: after three iterations those from 0.05 to 1, as shares of the norm,
-    to 0.68 and 1.21, after five those from 0.005. Smaller ones stay smaller.
+    come near 1, between 0.68 and 1.2: after three iterations those from 0.05 to 1, as
+    shares of the norm, after five those from 0.005. Smaller ones stay smaller.
 
     `X X'` and the product of all `P` are computed first, for they are functions of each
-    other: then long rows are multiplied twice, however many the iterations. A float32
-    is exact enough for that where they are few.
+    other: then long rows are multiplied twice, however many the iterations.
 
     Args:
         matrices: Tensor of shape `(count, rows, columns)`, rows at most columns.
-        iterations: Positive integer.
+        iterations: Integer in [1, 5].
 
     Returns:
         Tensor of that shape. Zeros stay zeros.
@@ -53,7 +57,9 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
     True
     """
     a, b, c = COEFFICIENTS
-    x = matrices / (tf.norm(matrices, axis=(1, 2), keepdims=True) + TINY)
+    # Elements near 1 first: the squares of small ones are not numbers of float32.
+    x = tf.math.divide_no_nan(matrices, _largest(matrices))
+    x = tf.math.divide_no_nan(x, _norms(x))
     one = tf.eye(x.shape[1], dtype=x.dtype)
     square = tf.matmul(x, x, transpose_b=True)
     product = one
@@ -63,6 +69,14 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
         if i < iterations - 1:
             square = tf.matmul(tf.matmul(factor, square), factor)
     return tf.matmul(product, x)
+
+
+def _largest(matrices: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_max(tf.abs(matrices), axis=(1, 2), keepdims=True)
+
+
+def _norms(matrices: tf.Tensor) -> tf.Tensor:
+    return tf.norm(matrices, axis=(1, 2), keepdims=True)
 
 
 class _Blocks(NamedTuple):
@@ -92,16 +106,17 @@ class Orthogonal(Direction):
     all others where they are. The nearest orthogonal matrix goes along all of them
     alike. Weights that are no matrices (`state/matrices.py`) keep the direction that
     they have. The kernel of a convolution is a matrix with a column for each of its
-    outputs. Rows that are zeros, as those of words that a minibatch of an embedding
-    does not have, stay zeros.
+    outputs. Rows that are zeros, as those of words of an embedding that no minibatch
+    has had yet, stay zeros.
 
     The work grows with the shorter side `a`, of which a long one is cut into blocks of
     at most `longest_side`, each made orthogonal by itself: for each element and step
-    `2 a + 3 iterations a**2 / b` multiplications, `b` the other side. No state is kept.
+    `2 a + (4 iterations - 3) a**2 / b` multiplications, `b` the other side. No state is
+    kept.
 
     Args:
         scaled: `Direction`, the other direction. Defaults to `Diagonal()`.
-        iterations: Positive integer, how often the polynomial is applied. Defaults to
+        iterations: Integer in [1, 5], how often the polynomial is applied. Defaults to
             `3`, our choice: small singular values are mostly noise.
         longest_side: Integer of at least 2. Defaults to `512`, our choice.
 
@@ -132,6 +147,7 @@ class Orthogonal(Direction):
                 f"{self.scaled!r} of type {type(self.scaled).__name__}"
             )
         self.iterations = check_integer("iterations", self.iterations, 1)
+        check_between("iterations", self.iterations, 1, MOST_ITERATIONS)
         self.longest_side = check_integer("longest_side", self.longest_side, 2)
 
     @property
@@ -156,7 +172,7 @@ class Orthogonal(Direction):
         step: Step,
     ) -> Course:
         """The other direction, its matrices made orthogonal."""
-        course = self.scaled(gradients, curvature, step)
+        course = checked_course(self.scaled(gradients, curvature, step), gradients)
         packing = Packing([self._specs[i] for i in step.indices])
         tensors = packing.unpack(course.vectors)
         for (blocks, _), places in self._alike(tensors).items():
@@ -180,7 +196,9 @@ class Orthogonal(Direction):
         sides, number, rows = blocks
         is_tall = sides[0] > sides[1]
         matrices = tf.stack([tf.reshape(x, sides) for x in tensors])
-        norms = tf.norm(matrices, axis=(1, 2), keepdims=True)
+        largest = _largest(matrices)
+        matrices = tf.math.divide_no_nan(matrices, largest)
+        norms = _norms(matrices)
         if is_tall:
             matrices = tf.transpose(matrices, [0, 2, 1])
         short, filled = min(sides), number * rows
@@ -189,7 +207,7 @@ class Orthogonal(Direction):
         cut = tf.reshape(matrices, [-1, rows, max(sides)])
         made = nearly_orthogonal(cut, self.iterations)
         made = tf.reshape(made, [-1, filled, max(sides)])
-        made = made * (norms / (tf.norm(made, axis=(1, 2), keepdims=True) + TINY))
+        made = largest * norms * tf.math.divide_no_nan(made, _norms(made))
         made = made[:, :short]
         if is_tall:
             made = tf.transpose(made, [0, 2, 1])

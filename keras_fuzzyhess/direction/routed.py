@@ -9,11 +9,16 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.direction.diagonal import Diagonal
-from keras_fuzzyhess.direction.direction import Course, Direction, MeasuredCurvature
+from keras_fuzzyhess.direction.direction import (
+    Course,
+    Direction,
+    MeasuredCurvature,
+    checked_course,
+)
 from keras_fuzzyhess.direction.orthogonal import Orthogonal
 from keras_fuzzyhess.parts import Basis, Step, named
 from keras_fuzzyhess.state.matrices import matrix_sides
-from keras_fuzzyhess.state.outer_product import OuterProduct
+from keras_fuzzyhess.state.outer_product import OuterProduct, mean
 from keras_fuzzyhess.state.packing import Packing
 
 
@@ -25,7 +30,7 @@ class _CurvatureOf(NamedTuple):
 
     @property
     def mean(self) -> tf.Tensor:
-        return self.whole.mean
+        return mean(self.scale(range(len(self.places))))
 
     def scale(self, indices: Sequence[int]) -> Sequence[tf.Tensor | OuterProduct]:
         return self.whole.scale([self.places[i] for i in indices])
@@ -88,7 +93,11 @@ class Routed(Direction):
         """Creates the state of both, each for its own weights."""
         self._specs = [tf.TensorSpec(w.shape, tf.as_dtype(w.dtype)) for w in weights]
         self._places = [
-            [i for i, w in enumerate(self._specs) if bool(matrix_sides(w.shape)) == own]
+            [
+                i
+                for i, w in enumerate(self._specs)
+                if w.shape.num_elements() and bool(matrix_sides(w.shape)) == own
+            ]
             for own in (True, False)
         ]
         for direction, places in zip(self._directions, self._places, strict=True):
@@ -110,6 +119,7 @@ class Routed(Direction):
             if direction.needs_curvature and curvature is not None:
                 measured = _CurvatureOf(curvature, places)
             course = direction(own, measured, Step(step.number, indices))
+            course = checked_course(course, own)
             count = sum(math.prod(vector.shape) for vector in own)
             squares.append((count, tf.square(course.factor * course.size)))
             return [course.factor * vector for vector in course.vectors]

@@ -93,7 +93,10 @@ def first_step_length(
 
 
 def _usual_square(shape: tf.TensorShape, widest: float) -> float:
-    """LeCun's mean square of a matrix's elements; 0 for what is none, or has none."""
+    """LeCun's mean square of a matrix's elements; 0 for what is none, or has none.
+
+    A kernel of one column is a matrix here, for its inputs set its scale.
+    """
     rows = math.prod(shape[:-1])
     is_matrix = shape.rank > 1 and rows > 1 and shape[-1] > 0
     return 1 / min(rows, widest) if is_matrix else 0.0

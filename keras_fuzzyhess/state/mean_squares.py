@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.backend.in_place import sum_over_rows
+from keras_fuzzyhess.state.matrices import matrix_sides
 from keras_fuzzyhess.state.outer_product import OuterProduct
 from keras_fuzzyhess.state.packing import LONG, PackedState, Packing, map_joined
 
@@ -193,8 +194,4 @@ class MeanSquares:
 
 def _sides(shape: tf.TensorShape) -> tuple[int, int] | None:
     """Number of rows and columns of a weight that is kept by factors, else None."""
-    size = shape.num_elements()
-    if size < LONG or shape.rank < 2:
-        return None
-    rows, columns = size // shape[-1], shape[-1]
-    return (rows, columns) if min(rows, columns) > 1 else None
+    return matrix_sides(shape) if shape.num_elements() >= LONG else None

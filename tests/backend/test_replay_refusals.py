@@ -238,6 +238,19 @@ def test_refuses_gradients_summed_by_hand(scaled):
         step()
 
 
+def test_a_large_constant_in_a_sum_is_no_gradient_from_before():
+    """TensorFlow hands it in from outside, which small ones are not."""
+    w, rest = tf.Variable(tf.ones(4096)), tf.ones(4096)
+
+    @traced
+    def step():
+        gradient, loss = square_step(w)
+        return GradientReplay([tf.add_n([gradient, rest])], loss, [w])([w * 0.0 + 1.0])
+
+    gradients, _ = step()
+    np.testing.assert_allclose(gradients[0], 2 * (w + 1.0) + rest)
+
+
 @pytest.mark.parametrize("collective", [True, False])
 def test_refuses_gradients_that_cross_replicas(collective):
     """Synchronized BatchNorm, summed by a collective operation or by plain ones."""

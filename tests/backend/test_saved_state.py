@@ -151,7 +151,19 @@ class CountingTwice(Counting):
         self.last = self.add_variable((), name="last")
 
 
-@pytest.mark.parametrize("make", [Counting, CountingTwice])
+class Counts:
+    """A mixin."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.counts = [self.add_variable((), "ones", name="count") for _ in range(2)]
+
+
+class CountingByMixin(Counts, FuzzyHess):
+    pass
+
+
+@pytest.mark.parametrize("make", [Counting, CountingTwice, CountingByMixin])
 def test_a_subclass_may_add_variables(make, path):
     model = begun(make())
     model.save_weights(path)

@@ -18,8 +18,8 @@ from keras_fuzzyhess.direction import (
     Orthogonal,
     Routed,
 )
-from keras_fuzzyhess.direction.named import FLAT, NAMES
-from keras_fuzzyhess.parts import move_unbiased, scalar
+from keras_fuzzyhess.direction.named import NAMES
+from keras_fuzzyhess.parts import Step, move_unbiased, scalar
 from keras_fuzzyhess.state.packing import PackedState
 from tests.contract.training import count_traces
 from tests.helpers import networks
@@ -362,8 +362,113 @@ def test_optimizers_of_one_name_do_not_share_parts_of_a_direction():
     assert FuzzyHess(direction=own).direction.scaled is not own.scaled
 
 
-def test_a_configuration_of_an_earlier_version_keeps_its_constants():
-    """It had some of them beside the direction."""
-    config = FuzzyHess(direction="diagonal", beta_1=0.8).get_config()
-    flat = {name: config["direction"]["config"].pop(name) for name in FLAT}
-    assert FuzzyHess.from_config(config | flat).beta_1 == 0.8
+@keras.saving.register_keras_serializable("tests")
+@dataclasses.dataclass(eq=False)
+class Twice(Direction):
+    """The same part under two names."""
+
+    one: Direction
+    other: Direction
+
+    def __call__(self, gradients, curvature, step):
+        return self.one(gradients, curvature, step)
+
+
+class Many(Direction):
+    def __init__(self, parts):
+        self.parts = parts
+
+
+def test_a_part_that_is_there_twice_becomes_two():
+    """As the direction of matrices and of all else, with a state for each."""
+    inner = Diagonal()
+    copied = FuzzyHess(direction=Twice(inner, inner)).direction
+    assert len({id(copied.one), id(copied.other), id(inner)}) == 3
+
+
+def test_parts_in_a_list_are_refused():
+    with pytest.raises(TypeError, match="must be an attribute of its own"):
+        FuzzyHess(direction=Many([Diagonal()]))
+
+
+@pytest.mark.parametrize("outer", [Orthogonal, Routed])
+def test_a_direction_inside_another_is_treated_like_one_alone(outer):
+    class Unknown(Direction):
+        def __call__(self, gradients, curvature, step):
+            return gradients
+
+    optimizer = FuzzyHess(direction=outer(Unknown()))
+    with pytest.warns(UserWarning, match="`Unknown` must be registered"):
+        optimizer.get_config()
+    w = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(TypeError, match="must return a `keras_fuzzyhess"):
+        optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+
+
+@every
+def test_gradients_that_vanish_leave_no_trace(make):
+    """Their momentum decays through all numbers that float32 has."""
+    w = tf.Variable(np.random.default_rng(0).normal(size=(48, 40)).astype("float32"))
+    is_used, other = tf.Variable(1.0), tf.Variable([1.0])
+    optimizer = FuzzyHess(direction=make(), seed=0)
+    optimizer.build([w, other])
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = is_used * tf.reduce_sum(tf.tanh(w)) + other[0] ** 2
+            loss = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(loss, [w, other]), [w, other])
+
+    for number in range(900):
+        step()
+        if number == 4:
+            is_used.assign(0.0)
+    assert np.isfinite(w).all() and int(optimizer.iterations) == 900
+    assert optimizer.diagnostics["skipped_steps"] == 0
+
+
+def test_a_group_without_elements_is_no_group():
+    weights = [tf.Variable(tf.ones((2, 2))), tf.Variable(tf.zeros((0,)))]
+    optimizer = FuzzyHess(direction=Routed())
+    for _ in range(3):
+        optimizer.minimize(lambda: sum(tf.reduce_sum(w**2) for w in weights), weights)
+    assert np.isfinite(weights[0]).all() and (weights[0].numpy() < 1).all()
+
+
+def test_curvature_of_a_group_is_compared_within_it():
+    """What others are curved does not change the scale of its steps."""
+    shapes = {"kernel": (4, 4), "bias": (4,)}
+    sizes = []
+    for kernel_curvature in (1.0, 1e4):
+        weights = [tf.Variable(tf.ones(shape)) for shape in shapes.values()]
+        optimizer = FuzzyHess(direction=Routed(Diagonal(), Diagonal()), seed=0)
+        for _ in range(4):
+            optimizer.minimize(
+                lambda c=kernel_curvature, w=weights: (
+                    c * tf.reduce_sum(w[0] ** 2) + tf.reduce_sum(w[1] ** 2)
+                ),
+                weights,
+            )
+        curvature = routed_curvature(optimizer)
+        sizes.append(float(curvature.mean))
+    np.testing.assert_allclose(sizes, 2.0, rtol=0.1)  # second derivatives of b**2
+
+
+def routed_curvature(optimizer):
+    """What the direction of biases is told."""
+    told = {}
+    others = optimizer.direction.others
+    call = type(others).__call__
+
+    class Told(Diagonal):
+        def __call__(self, gradients, curvature, step):
+            told["curvature"] = curvature
+            return call(self, gradients, curvature, step)
+
+    others.__class__ = Told
+    gradients = [tf.ones(20)]
+    optimizer.direction(
+        gradients, optimizer.algorithm.curvature, Step(tf.constant(4), [0, 1])
+    )
+    return told["curvature"]

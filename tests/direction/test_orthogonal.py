@@ -101,7 +101,7 @@ def test_a_long_side_is_cut_into_blocks():
     np.testing.assert_allclose(tall, result.T, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("size", [1e-36, 1e-24, 1e-15, 1.0, 1e12, 1e30])
 def test_a_matrix_of_rank_one_stays_whatever_its_size(size):
     matrix = size * np.outer(RANDOM.normal(size=6), RANDOM.normal(size=9))
     np.testing.assert_allclose(made([matrix])[0], matrix, rtol=1e-3, atol=1e-5 * size)
@@ -128,6 +128,7 @@ def test_float64_is_computed_as_such():
     [
         ({"scaled": "diagonal"}, TypeError, "`scaled` must be a"),
         ({"iterations": 0}, ValueError, "`iterations` must be"),
+        ({"iterations": 6}, ValueError, "`iterations` must be"),
         ({"longest_side": 1}, ValueError, "`longest_side` must be"),
         ({"scaled": Diagonal}, TypeError, "`scaled` must be a"),
     ],
@@ -135,3 +136,13 @@ def test_float64_is_computed_as_such():
 def test_a_mistaken_argument_is_refused(arguments, error, told):
     with pytest.raises(error, match=told):
         Orthogonal(**arguments)
+
+
+@pytest.mark.parametrize("size", 10.0 ** np.arange(-45, 0, 3))
+def test_small_matrices_stay_finite_and_keep_their_norm(size):
+    matrix = (size * RANDOM.normal(size=(33, 40))).astype("float32")
+    (result,) = made([matrix], longest_side=16)
+    assert np.isfinite(result).all()
+    norm = np.linalg.norm(np.float64(matrix))
+    if norm > 1e-35:
+        np.testing.assert_allclose(np.linalg.norm(np.float64(result)), norm, rtol=1e-3)
