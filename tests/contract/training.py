@@ -19,7 +19,7 @@ COMPARED = 5
 FURTHER = 35
 """Epochs after them, at whose end every mode has learned every problem."""
 
-LEARNED = 2 / 3
+LEARNED = 3 / 4
 """Share of the first loss that is left at most."""
 
 Train = Callable[[keras.Model, tf.data.Dataset, int], None]
