@@ -63,15 +63,17 @@ def named_direction(
     if isinstance(direction, Mapping) and "class_name" in direction:
         direction = keras.saving.deserialize_keras_object(dict(direction))
     if not isinstance(direction, Direction):
+        is_class = isinstance(direction, type) and issubclass(direction, Direction)
         raise TypeError(
             "`direction` must be a name or a `keras_fuzzyhess.direction.Direction`. "
             f"Received: direction={direction!r} of type {type(direction).__name__}"
+            + (f". Write `{direction.__name__}()`." if is_class else "")
         )
     if given:
         raise ValueError(
             "Constants of the direction must be given to it, where it is not named. "
-            f"Received: {', '.join(given)} beside direction={direction!r}. Write "
-            f"`direction={type(direction).__name__}(...)` with them."
+            f"Received: {', '.join(given)} beside direction={direction!r}. Write it "
+            "there, in the part that has it."
         )
     if not isinstance(direction.needs_curvature, bool):
         raise TypeError(
