@@ -63,11 +63,13 @@ def named_direction(
     if isinstance(direction, Mapping) and "class_name" in direction:
         direction = keras.saving.deserialize_keras_object(dict(direction))
     if not isinstance(direction, Direction):
-        is_class = isinstance(direction, type) and issubclass(direction, Direction)
+        remedy = ""
+        if isinstance(direction, type) and issubclass(direction, Direction):
+            remedy = f". Write `{direction.__name__}()`."
         raise TypeError(
             "`direction` must be a name or a `keras_fuzzyhess.direction.Direction`. "
             f"Received: direction={direction!r} of type {type(direction).__name__}"
-            + (f". Write `{direction.__name__}()`." if is_class else "")
+            + remedy
         )
     if given:
         raise ValueError(
