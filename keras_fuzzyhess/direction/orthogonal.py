@@ -105,12 +105,14 @@ class Orthogonal(Direction):
     A matrix of gradients has a few large singular values, and a step along them leaves
     all others where they are. The nearest orthogonal matrix goes along all of them
     alike. Weights that are no matrices (`state/matrices.py`) keep the direction that
-    they have. The kernel of a convolution is a matrix with a column for each of its
-    outputs. Rows that are zeros, as those of words of an embedding that no minibatch
-    has had yet, stay zeros.
+    they have. Columns are the last axis: the kernel of a convolution is a matrix with a
+    column for each of its outputs, that of an attention one for each place in a head.
+    Biases with two axes, as a GRU's, are matrices as well. Rows that are zeros, as
+    those of words of an embedding that no minibatch has had yet, stay zeros.
 
     The work grows with the shorter side `a`, of which a long one is cut into blocks of
-    at most `longest_side`, each made orthogonal by itself: for each element and step
+    at most `longest_side`, each made orthogonal at its own norm: for each element and
+    step
     `2 a + (4 iterations - 3) a**2 / b` multiplications, `b` the other side. No state is
     kept.
 
@@ -196,19 +198,17 @@ class Orthogonal(Direction):
         sides, number, rows = blocks
         is_tall = sides[0] > sides[1]
         matrices = tf.stack([tf.reshape(x, sides) for x in tensors])
-        largest = _largest(matrices)
-        matrices = tf.math.divide_no_nan(matrices, largest)
-        norms = _norms(matrices)
         if is_tall:
             matrices = tf.transpose(matrices, [0, 2, 1])
         short, filled = min(sides), number * rows
         if filled > short:
             matrices = tf.pad(matrices, [[0, 0], [0, filled - short], [0, 0]])
         cut = tf.reshape(matrices, [-1, rows, max(sides)])
-        made = nearly_orthogonal(cut, self.iterations)
-        made = tf.reshape(made, [-1, filled, max(sides)])
-        made = largest * norms * tf.math.divide_no_nan(made, _norms(made))
-        made = made[:, :short]
+        largest = _largest(cut)
+        relative = tf.math.divide_no_nan(cut, largest)
+        made = nearly_orthogonal(relative, self.iterations)
+        made = largest * _norms(relative) * tf.math.divide_no_nan(made, _norms(made))
+        made = tf.reshape(made, [-1, filled, max(sides)])[:, :short]
         if is_tall:
             made = tf.transpose(made, [0, 2, 1])
         return [
