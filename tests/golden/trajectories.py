@@ -13,7 +13,8 @@ FILE = Path(__file__).parent / "trajectories.npz"
 STEPS = 30
 EVERY = 10
 OPTIMIZERS = {
-    "FuzzyHess": lambda: FuzzyHess(direction="diagonal", seed=0),
+    "FuzzyHess": lambda: FuzzyHess(seed=0),
+    "diagonal": lambda: FuzzyHess(direction="diagonal", seed=0),
     "SALO": lambda: FuzzyHess.salo(),
 }
 NETWORKS = {
