@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from benchmarks.hessian_peers import AdaHessian, Sophia
+from benchmarks.soap import SOAP
 from keras_fuzzyhess import SALO, FuzzyHess
 
 GRID = tuple(float(np.round(10 ** (k / 2), 5)) for k in range(-4, 5))
@@ -58,3 +59,9 @@ PEERS = {
     "salo": tuned(SALO, 0.3, ("constant",)),
 }
 """Optimizers that are tuned and shown, but are no part of the target."""
+
+NOT_RUN = {
+    "soap": tuned(lambda: SOAP(weight_decay=0.01), 0.003),
+    "muon, cosine": tuned(keras.optimizers.Muon, 0.003, ("cosine",)),
+}
+"""Peers whose trainings, about two hours on one core, are not recorded yet."""

@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable, Iterable
 
 from benchmarks.ablations import ABLATIONS, PARTS
-from benchmarks.contestants import BASELINES, OURS, PEERS, Contestant
+from benchmarks.contestants import BASELINES, NOT_RUN, OURS, PEERS, Contestant
 from benchmarks.results import Results, environment, key_of
 from benchmarks.training import Training
 from benchmarks.workloads import WORKLOADS
 
-CONTESTANTS: dict[str, Contestant] = BASELINES | OURS | ABLATIONS | PEERS
+CONTESTANTS: dict[str, Contestant] = BASELINES | OURS | ABLATIONS | PEERS | NOT_RUN
 
-SEEDS = dict.fromkeys([*PARTS, "rotated"], 2) | dict.fromkeys(PEERS, 1)
+SEEDS = dict.fromkeys([*PARTS, "rotated"], 2) | dict.fromkeys([*PEERS, *NOT_RUN], 1)
 """Seeds of those that are measured less often than `--seeds` says."""
 
 OVERTIME = 1.5
