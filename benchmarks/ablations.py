@@ -7,9 +7,7 @@ import numpy as np
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.direction import Diagonal, Orthogonal
-from keras_fuzzyhess.fuzzy import (
-    ControlSurface,
-)
+from keras_fuzzyhess.fuzzy import ControlSurface
 
 
 def no_control() -> ControlSurface:

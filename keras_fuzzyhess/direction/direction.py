@@ -86,6 +86,26 @@ class Direction(Part):
         )
 
 
+def check_direction(name: str, value: Any) -> None:
+    """Refuses what is no direction, as an argument of another.
+
+    Raises:
+        TypeError: if it is none.
+
+    Example:
+
+    >>> check_direction("scaled", "diagonal")
+    Traceback (most recent call last):
+        ...
+    TypeError: `scaled` must be a `keras_fuzzyhess.direction.Direction`. Received: ...
+    """
+    if not isinstance(value, Direction):
+        raise TypeError(
+            f"`{name}` must be a `keras_fuzzyhess.direction.Direction`. Received: "
+            f"{value!r} of type {type(value).__name__}"
+        )
+
+
 def checked_course(course: Any, gradients: Sequence[tf.Tensor]) -> Course:
     """What a direction has returned, if a step can be taken with it.
 

@@ -10,7 +10,7 @@ from keras_fuzzyhess.arguments import check_integer, check_momentum
 from keras_fuzzyhess.parts import Part, Step
 from keras_fuzzyhess.state.matrices import block_lengths, matrix_sides
 from keras_fuzzyhess.state.moving_average import mix
-from keras_fuzzyhess.state.packing import Packing
+from keras_fuzzyhess.state.packing import Packing, specs_of
 
 EARLY = 4
 """In the first steps all bases are moved, for they begin as no more than axes. Our
@@ -100,7 +100,7 @@ class Eigenbases(Part):
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the averages, zeros, and the bases, the axes."""
-        self._specs = [tf.TensorSpec(w.shape, tf.as_dtype(w.dtype)) for w in weights]
+        self._specs = specs_of(weights)
         self._sides: list[list[_Side]] = []
         for spec in self._specs:
             lengths = matrix_sides(spec.shape) or ()

@@ -13,11 +13,12 @@ from keras_fuzzyhess.direction.direction import (
     Course,
     Direction,
     MeasuredCurvature,
+    check_direction,
     checked_course,
 )
 from keras_fuzzyhess.parts import Basis, Step, named
 from keras_fuzzyhess.state.matrices import block_lengths, matrix_sides
-from keras_fuzzyhess.state.packing import Packing
+from keras_fuzzyhess.state.packing import Packing, specs_of
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial: Jordan et al. 2024 (Muon), as in `keras.optimizers.Muon`."""
@@ -56,10 +57,11 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
     >>> bool(tf.reduce_all(abs(tf.matmul(x, x, transpose_b=True) - tf.eye(2)) < 0.6))
     True
     """
+    return _iterated(_of_norm_one(matrices)[0], iterations)
+
+
+def _iterated(x: tf.Tensor, iterations: int) -> tf.Tensor:
     a, b, c = COEFFICIENTS
-    # Elements near 1 first: the squares of small ones are not numbers of float32.
-    x = tf.math.divide_no_nan(matrices, _largest(matrices))
-    x = tf.math.divide_no_nan(x, _norms(x))
     one = tf.eye(x.shape[1], dtype=x.dtype)
     square = tf.matmul(x, x, transpose_b=True)
     product = one
@@ -71,8 +73,13 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
     return tf.matmul(product, x)
 
 
-def _largest(matrices: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_max(tf.abs(matrices), axis=(1, 2), keepdims=True)
+def _of_norm_one(matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Matrices divided by their norms, and the norms."""
+    # Elements near 1 first: the squares of small ones are not numbers of float32.
+    largest = tf.reduce_max(tf.abs(matrices), axis=(1, 2), keepdims=True)
+    x = tf.math.divide_no_nan(matrices, largest)
+    norms = _norms(x)
+    return tf.math.divide_no_nan(x, norms), largest * norms
 
 
 def _norms(matrices: tf.Tensor) -> tf.Tensor:
@@ -112,9 +119,8 @@ class Orthogonal(Direction):
 
     The work grows with the shorter side `a`, of which a long one is cut into blocks of
     at most `longest_side`, each made orthogonal at its own norm: for each element and
-    step
-    `2 a + (4 iterations - 3) a**2 / b` multiplications, `b` the other side. No state is
-    kept.
+    step `2 a + (4 iterations - 3) a**2 / b` multiplications, `b` the other side. No
+    state is kept.
 
     Args:
         scaled: `Direction`, the other direction. Defaults to `Diagonal()`.
@@ -143,11 +149,7 @@ class Orthogonal(Direction):
     longest_side: int = 512
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scaled, Direction):
-            raise TypeError(
-                "`scaled` must be a `keras_fuzzyhess.direction.Direction`. Received: "
-                f"{self.scaled!r} of type {type(self.scaled).__name__}"
-            )
+        check_direction("scaled", self.scaled)
         self.iterations = check_integer("iterations", self.iterations, 1)
         check_between("iterations", self.iterations, 1, MOST_ITERATIONS)
         self.longest_side = check_integer("longest_side", self.longest_side, 2)
@@ -165,7 +167,7 @@ class Orthogonal(Direction):
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the state of the other direction."""
         self.scaled.build(weights, named(add, type(self.scaled).__name__))
-        self._specs = [tf.TensorSpec(w.shape, tf.as_dtype(w.dtype)) for w in weights]
+        self._specs = specs_of(weights)
 
     def __call__(
         self,
@@ -204,10 +206,9 @@ class Orthogonal(Direction):
         if filled > short:
             matrices = tf.pad(matrices, [[0, 0], [0, filled - short], [0, 0]])
         cut = tf.reshape(matrices, [-1, rows, max(sides)])
-        largest = _largest(cut)
-        relative = tf.math.divide_no_nan(cut, largest)
-        made = nearly_orthogonal(relative, self.iterations)
-        made = largest * _norms(relative) * tf.math.divide_no_nan(made, _norms(made))
+        relative, norms = _of_norm_one(cut)
+        made = _iterated(relative, self.iterations)
+        made = norms * tf.math.divide_no_nan(made, _norms(made))
         made = tf.reshape(made, [-1, filled, max(sides)])[:, :short]
         if is_tall:
             made = tf.transpose(made, [0, 2, 1])

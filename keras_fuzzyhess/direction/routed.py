@@ -13,13 +13,14 @@ from keras_fuzzyhess.direction.direction import (
     Course,
     Direction,
     MeasuredCurvature,
+    check_direction,
     checked_course,
 )
 from keras_fuzzyhess.direction.orthogonal import Orthogonal
 from keras_fuzzyhess.parts import Basis, Step, named
 from keras_fuzzyhess.state.matrices import matrix_sides
 from keras_fuzzyhess.state.outer_product import OuterProduct, mean
-from keras_fuzzyhess.state.packing import Packing
+from keras_fuzzyhess.state.packing import Packing, specs_of
 
 
 class _CurvatureOf(NamedTuple):
@@ -68,12 +69,7 @@ class Routed(Direction):
 
     def __post_init__(self) -> None:
         for name in ("matrices", "others"):
-            direction = getattr(self, name)
-            if not isinstance(direction, Direction):
-                raise TypeError(
-                    f"`{name}` must be a `keras_fuzzyhess.direction.Direction`. "
-                    f"Received: {direction!r} of type {type(direction).__name__}"
-                )
+            check_direction(name, getattr(self, name))
 
     @property
     def _directions(self) -> tuple[Direction, Direction]:
@@ -91,7 +87,7 @@ class Routed(Direction):
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the state of both, each for its own weights."""
-        self._specs = [tf.TensorSpec(w.shape, tf.as_dtype(w.dtype)) for w in weights]
+        self._specs = specs_of(weights)
         self._places = [
             [
                 i
@@ -133,20 +129,19 @@ class Routed(Direction):
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:
         """Packed vectors, those of each direction in the basis that it has."""
-        return self._of_each(
-            vectors,
-            indices,
-            lambda d, own, i, _: d.basis.into(own, i) if d.basis else own,
-        )
+        return self._turned(vectors, indices, lambda basis: basis.into)
 
     def out_of(
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:
         """The way back."""
+        return self._turned(vectors, indices, lambda basis: basis.out_of)
+
+    def _turned(self, vectors, indices, way: Callable) -> list[tf.Tensor]:
         return self._of_each(
             vectors,
             indices,
-            lambda d, own, i, _: d.basis.out_of(own, i) if d.basis else own,
+            lambda d, own, i, _: way(d.basis)(own, i) if d.basis else own,
         )
 
     def _of_each(

@@ -16,7 +16,13 @@ import tensorflow as tf
 from keras_fuzzyhess.backend.in_place import sum_over_rows
 from keras_fuzzyhess.state.matrices import matrix_sides
 from keras_fuzzyhess.state.outer_product import OuterProduct
-from keras_fuzzyhess.state.packing import LONG, PackedState, Packing, map_joined
+from keras_fuzzyhess.state.packing import (
+    LONG,
+    PackedState,
+    Packing,
+    map_joined,
+    specs_of,
+)
 
 
 class Factors(NamedTuple):
@@ -128,7 +134,7 @@ class MeanSquares:
         add_variable: Callable[..., keras.Variable],
         name: str,
     ) -> None:
-        self._specs = [tf.TensorSpec(v.shape, tf.as_dtype(v.dtype)) for v in variables]
+        self._specs = specs_of(variables)
         self._sides = {
             i: sides for i, v in enumerate(self._specs) if (sides := _sides(v.shape))
         }

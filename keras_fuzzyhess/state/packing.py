@@ -20,6 +20,17 @@ longer concatenations among the threads of a CPU, and then computes them many ti
 slowly, for it runs each short weight through masked loops as long as the whole."""
 
 
+def specs_of(variables: Sequence[tf.Variable]) -> list[tf.TensorSpec]:
+    """Shapes and dtypes of weights, without the weights.
+
+    Example:
+
+    >>> specs_of([tf.zeros((2, 3))])[0].shape.as_list()
+    [2, 3]
+    """
+    return [tf.TensorSpec(v.shape, tf.as_dtype(v.dtype)) for v in variables]
+
+
 class Packing:
     """Turns a list of tensors, one for each weight, into fewer vectors and back.
 
