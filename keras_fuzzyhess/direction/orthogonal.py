@@ -31,13 +31,14 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
     """The nearest semi-orthogonal matrices, roughly (Newton-Schulz).
 
     ```
-    X <- X / |X| ,    then, again and again,
+    X <- X / sqrt(|X X'|) ,    then, again and again,
     X <- P X ,    P = 3.4445 - 4.7750 X X' + 2.0315 (X X')**2
     ```
 
-    Of a singular value decomposition `U S V'` it keeps `U` and `V`. Singular values
-    come near 1, between 0.68 and 1.2: after three iterations those from 0.05 to 1, as
-    shares of the norm, after five those from 0.005. Smaller ones stay smaller.
+    with `|.|` the root of the sum of squares. Of a singular value decomposition
+    `U S V'` it keeps `U` and `V`. Singular values come near 1, between 0.68 and 1.2:
+    after two iterations those from 0.06 to 1, as shares of `sqrt(|X X'|)`, after three
+    those from 0.02, after five from 0.0015. Smaller ones stay smaller.
 
     `X X'` and the product of all `P` are computed first, for they are functions of each
     other: then long rows are multiplied twice, however many the iterations.
@@ -49,7 +50,9 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
     Returns:
         Tensor of that shape. Zeros stay zeros.
 
-    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon.
+    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon. There, `X` is
+    divided by `|X|`. The singular values are at most 1 after either; they are nearer to
+    1 after ours, so that fewer iterations do.
 
     Example:
 
@@ -57,29 +60,32 @@ def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
     >>> bool(tf.reduce_all(abs(tf.matmul(x, x, transpose_b=True) - tf.eye(2)) < 0.6))
     True
     """
-    return _iterated(_of_norm_one(matrices)[0], iterations)
+    return _with_norms(matrices, iterations)[0]
 
 
-def _iterated(x: tf.Tensor, iterations: int) -> tf.Tensor:
-    a, b, c = COEFFICIENTS
-    one = tf.eye(x.shape[1], dtype=x.dtype)
+def _with_norms(matrices: tf.Tensor, iterations: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The nearly orthogonal matrices, and the norms of those given."""
+    # Elements near 1 first: the squares of small ones are not numbers of float32.
+    largest = tf.reduce_max(tf.abs(matrices), axis=(1, 2), keepdims=True)
+    x = tf.math.divide_no_nan(matrices, largest)
     square = tf.matmul(x, x, transpose_b=True)
+    size = _norms(square)
+    norms = largest * tf.sqrt(tf.linalg.trace(square))[:, tf.newaxis, tf.newaxis]
+    product = _product(tf.math.divide_no_nan(square, size), iterations)
+    return tf.matmul(product, tf.math.divide_no_nan(x, tf.sqrt(size))), norms
+
+
+def _product(square: tf.Tensor, iterations: int) -> tf.Tensor:
+    """The product of all `P`, of `X X'`."""
+    a, b, c = COEFFICIENTS
+    one = tf.eye(square.shape[1], dtype=square.dtype)
     product = one
     for i in range(iterations):
         factor = a * one + b * square + c * tf.matmul(square, square)
         product = factor if i == 0 else tf.matmul(factor, product)
         if i < iterations - 1:
             square = tf.matmul(tf.matmul(factor, square), factor)
-    return tf.matmul(product, x)
-
-
-def _of_norm_one(matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Matrices divided by their norms, and the norms."""
-    # Elements near 1 first: the squares of small ones are not numbers of float32.
-    largest = tf.reduce_max(tf.abs(matrices), axis=(1, 2), keepdims=True)
-    x = tf.math.divide_no_nan(matrices, largest)
-    norms = _norms(x)
-    return tf.math.divide_no_nan(x, norms), largest * norms
+    return product
 
 
 def _norms(matrices: tf.Tensor) -> tf.Tensor:
@@ -119,14 +125,15 @@ class Orthogonal(Direction):
 
     The work grows with the shorter side `a`, of which a long one is cut into blocks of
     at most `longest_side`, each made orthogonal at its own norm: for each element and
-    step `2 a + (4 iterations - 3) a**2 / b` multiplications, `b` the other side. No
-    state is kept.
+    step `2 a + (4 iterations - 3) a**2 / b` multiplications, `b` the other side and `a`
+    at most `longest_side`. No state is kept.
 
     Args:
         scaled: `Direction`, the other direction. Defaults to `Diagonal()`.
         iterations: Integer in [1, 5], how often the polynomial is applied. Defaults to
-            `3`, our choice: small singular values are mostly noise.
-        longest_side: Integer of at least 2. Defaults to `512`, our choice.
+            `2`, our choice: small singular values are mostly noise.
+        longest_side: Integer of at least 2. Defaults to `128`, our choice: on the
+            benchmark, blocks of 64 were as good as whole matrices.
 
     Raises:
         TypeError: if `scaled` is no `Direction`.
@@ -145,8 +152,8 @@ class Orthogonal(Direction):
     """
 
     scaled: Direction = dataclasses.field(default_factory=Diagonal)
-    iterations: int = 3
-    longest_side: int = 512
+    iterations: int = 2
+    longest_side: int = 128
 
     def __post_init__(self) -> None:
         check_direction("scaled", self.scaled)
@@ -206,8 +213,7 @@ class Orthogonal(Direction):
         if filled > short:
             matrices = tf.pad(matrices, [[0, 0], [0, filled - short], [0, 0]])
         cut = tf.reshape(matrices, [-1, rows, max(sides)])
-        relative, norms = _of_norm_one(cut)
-        made = _iterated(relative, self.iterations)
+        made, norms = _with_norms(cut, self.iterations)
         made = norms * tf.math.divide_no_nan(made, _norms(made))
         made = tf.reshape(made, [-1, filled, max(sides)])[:, :short]
         if is_tall:
