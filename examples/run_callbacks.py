@@ -11,7 +11,6 @@ from keras_fuzzyhess import (
     AveragesInValidation,
     FuzzyHess,
     FuzzyHessMonitor,
-    averages_in,
 )
 
 QUALITY = "val_accuracy"
@@ -63,21 +62,13 @@ class SeedsOfEpoch(keras.callbacks.Callback):
             state.assign(np.array([draw[0], 0], state.dtype))
 
 
-class ValidatedCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Saves the weights that were validated: the averages, where there are some."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        with averages_in(self.model):
-            super().on_epoch_end(epoch, logs)
-
-
 def make_callbacks(
     folder: RunFolder, optimizer: keras.optimizers.Optimizer, seed: int, images: int
 ) -> list[keras.callbacks.Callback]:
-    """All of them, in their order: those that add to the logs come first.
+    """All of them, in their order: those that add to the logs come before the logs.
 
     The backup comes behind the logs, so that every epoch it counts as finished is
-    logged.
+    logged. What is validated and saved are the averages, with which `fit` ends.
 
     Args:
         folder: Its backup is restored already.
@@ -90,12 +81,13 @@ def make_callbacks(
     if isinstance(optimizer, FuzzyHess | SALO):
         monitors.append(FuzzyHessMonitor())
     return [
+        *([AveragesInValidation()] if optimizer.use_ema else []),
         SeedsOfEpoch(seed),
         Throughput(images),
         *monitors,
         keras.callbacks.CSVLogger(folder.log, append=bool(log)),
         keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),
-        ValidatedCheckpoint(
+        keras.callbacks.ModelCheckpoint(
             folder.best,
             monitor=QUALITY,
             mode="max",
@@ -105,7 +97,4 @@ def make_callbacks(
         keras.callbacks.BackupAndRestore(
             folder.backup, double_checkpoint=True, delete_checkpoint=False
         ),
-        # Validates the averages, for `fit` ends with them. Behind the backup, from
-        # which a run must go on with the weights.
-        *([AveragesInValidation()] if optimizer.use_ema else []),
     ]

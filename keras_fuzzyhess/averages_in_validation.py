@@ -1,35 +1,18 @@
 """Averaged weights in the model for a while, as for the validation inside `fit`."""
 
 import contextlib
+import functools
+import inspect
 import weakref
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
-import numpy as np
 
+from keras_fuzzyhess.backend.kept_weights import KeptWeights
 from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 from keras_fuzzyhess.backend.own_optimizers import optimizers_of
-
-
-class _Kept(NamedTuple):
-    """What a model had before the averages were put in.
-
-    Attributes:
-        weights: For each variable its value.
-        averages: For each the hash of what was put in its place.
-        by: The callback that did it, None for `averages_in`.
-    """
-
-    weights: list[tuple[keras.Variable, np.ndarray]]
-    averages: list[int]
-    by: object
-
-
-_with_averages: weakref.WeakKeyDictionary[keras.Model, _Kept] = (
-    weakref.WeakKeyDictionary()
-)
 
 
 @contextlib.contextmanager
@@ -57,30 +40,48 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     >>> bool(averages[0] != weights[0]), bool(model.get_weights()[0] == weights[0])
     (True, True)
     """
-    if _still_in(model):
+    averaged = _averaged(model)
+    if any(holder.averages_are_in for holder, _ in averaged):
         yield
         return
-    _put_in(model, by=None)
+    for holder, variables in averaged:
+        holder.put_averages_in(variables)
+    _held_in.add(model)
     try:
         yield
     finally:
-        _put_back(model)
+        _held_in.discard(model)
+        for holder, _ in averaged:
+            holder.put_weights_back()
 
 
 class AveragesInValidation(keras.callbacks.Callback):
-    """Validates the averaged weights, which are what `fit` leaves in the end.
+    """Shows the averaged weights, with which `fit` ends, at the end of each epoch.
 
-    For the validation inside `fit`, with any optimizer that has `use_ema`. The training
-    goes on as without it, to the bit; Keras's `SwapEMAWeights` swaps weights and
-    averages by additions, which round. At the end of an epoch the callbacks behind it
-    see the averages: place `EarlyStopping` and `ModelCheckpoint` there, which then
-    restore and save what was validated, and `BackupAndRestore` before it, for a
-    training that is resumed must go on from the weights.
+    Place it first. The validation of `fit` and all callbacks behind it see the averages
+    at the end of an epoch: what is logged, what `ModelCheckpoint` saves, what
+    `EarlyStopping` restores and what `fit` leaves are the same weights. For any
+    optimizer that has `use_ema`.
+
+    The training goes on as without it, to the bit, for the weights themselves are kept
+    meanwhile. They are saved with the state of this package's optimizers: a file that
+    `ModelCheckpoint` or `BackupAndRestore` has written holds the averages as the
+    model's weights, and a `fit` with this callback goes on from the weights
+    themselves. Without the callback it goes on from the averages.
+
+    Where a callback behind it sets weights, these stay, and their average begins there.
+    An interrupt leaves either the weights, in the middle of an epoch, or the averages,
+    in the middle of a validation, each whole; the next `fit` with such a callback goes
+    on from the weights.
 
     It does the same for optimizers of this package that the model has as attributes, as
     GANs have two, and puts their averages in when `fit` ends, which does not know them.
 
-    After an interrupt the next `fit` with such a callback goes on from the weights.
+    Raises:
+        ValueError: when `fit` begins, if a callback that saves or restores weights is
+            before it, if `SwapEMAWeights` is in the list, or if `BackupAndRestore` is
+            behind it and the optimizer is not one of this package, whose states hold no
+            weights.
 
     Example:
 
@@ -96,68 +97,104 @@ class AveragesInValidation(keras.callbacks.Callback):
     True
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_put_in = False
+
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Weights in again, if a training before was interrupted."""
-        self._weights_in()
+        """Checks the order, and puts weights in again that an interrupt has left."""
+        _check_order(self)
+        self._put_back()
         for optimizer in _own_optimizers(self.model):
             optimizer.finalized_by_a_callback(True)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Weights in again."""
-        self._weights_in()
+        """Weights in again, those of a file that has been loaded among them."""
+        self._put_back()
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights out, averages in."""
-        self._averages_in()
+        self._put_in()
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again."""
-        kept = _with_averages.get(self.model)
-        if kept is not None and kept.by is self:
-            _put_back(self.model)
+        if self._has_put_in:
+            self._put_back()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Averages in, for the callbacks behind this one."""
-        self._averages_in()
+        self._put_in()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Nothing is put back: `fit` leaves the averages."""
-        _with_averages.pop(self.model, None)
+        self._has_put_in = False
+        for holder, _ in _averaged(self.model):
+            if isinstance(holder, _KerasAverages):
+                holder.forget_weights()
         for optimizer in _own_optimizers(self.model):
             optimizer.finalize_variable_values(optimizer.averaged_weights)
             optimizer.finalized_by_a_callback(False)
 
-    def _averages_in(self) -> None:
-        if not _still_in(self.model):
-            self._weights_in()  # of an interrupted training, where they were not set
-            _put_in(self.model, by=self)
+    def _put_in(self) -> None:
+        for holder, variables in _averaged(self.model):
+            if not holder.averages_are_in:
+                holder.put_averages_in(variables)
+                self._has_put_in = True
 
-    def _weights_in(self) -> None:
-        if (kept := _with_averages.get(self.model)) is not None and kept.by is not None:
-            _put_back(self.model)
-
-
-def _still_in(model: keras.Model) -> bool:
-    """Whether the model has the averages that were put in, and nothing else."""
-    if (kept := _with_averages.get(model)) is None:
-        return False
-    return kept.averages == [_hash(variable) for variable, _ in kept.weights]
+    def _put_back(self) -> None:
+        self._has_put_in = False
+        if self.model not in _held_in:
+            for holder, _ in _averaged(self.model):
+                holder.put_weights_back()
 
 
-def _put_in(model: keras.Model, by: object) -> None:
-    averaged = []
+class _KerasAverages:
+    """What `SecondGradientOptimizer` does, for an optimizer of Keras."""
+
+    def __init__(self, optimizer: keras.Optimizer) -> None:
+        # Not the optimizer, which is the key under which this is kept.
+        self._optimizer = weakref.ref(optimizer)
+        self._kept = KeptWeights()
+
+    @property
+    def averages_are_in(self) -> bool:
+        return self._kept.are_out
+
+    def put_averages_in(self, variables: Sequence[keras.Variable]) -> None:
+        optimizer = self._optimizer()
+        if optimizer is not None and optimizer.built:
+            finalize = functools.partial(optimizer.finalize_variable_values, variables)
+            self._kept.replace(variables, finalize, int(optimizer.iterations.numpy()))
+
+    def put_weights_back(self) -> None:
+        self._kept.put_back()
+
+    def forget_weights(self) -> None:
+        self._kept.forget()
+
+
+_Holder = SecondGradientOptimizer | _KerasAverages
+
+_of_keras: weakref.WeakKeyDictionary[keras.Optimizer, _KerasAverages] = (
+    weakref.WeakKeyDictionary()
+)
+
+_held_in: weakref.WeakSet[keras.Model] = weakref.WeakSet()
+"""Models in which `averages_in` holds the averages."""
+
+
+def _averaged(model: keras.Model) -> list[tuple[_Holder, list[keras.Variable]]]:
+    """Who puts averages in a model, and in the place of which weights."""
+    found: list[tuple[_Holder, list[keras.Variable]]] = []
     compiled = inner_optimizer(getattr(model, "optimizer", None))
     if compiled is not None and compiled.use_ema:  # else it has none to put in
-        averaged.append((compiled, model.trainable_variables))
+        holder = compiled
+        if not isinstance(compiled, SecondGradientOptimizer):
+            holder = _of_keras.setdefault(compiled, _KerasAverages(compiled))
+        found.append((holder, model.trainable_variables))
     for own in _own_optimizers(model):
-        averaged.append((own, own.averaged_weights))
-    variables = [v for _, variables in averaged for v in variables]
-    weights = [(v, v.numpy()) for v in variables]
-    for optimizer, variables_of_it in averaged:
-        # Optimizers of this package start a new average when a training ends.
-        finalize = optimizer.finalize_variable_values
-        getattr(optimizer, "install_averages", finalize)(variables_of_it)
-    _with_averages[model] = _Kept(weights, [_hash(v) for v in variables], by)
+        found.append((own, own.averaged_weights))
+    return found
 
 
 def _own_optimizers(model: keras.Model) -> list[SecondGradientOptimizer]:
@@ -170,15 +207,61 @@ def _own_optimizers(model: keras.Model) -> list[SecondGradientOptimizer]:
     ]
 
 
-def _put_back(model: keras.Model) -> None:
-    """Puts the weights back, but where others have been set since."""
-    kept = _with_averages.pop(model, None)
-    if kept is None:  # a `fit` has ended in between
-        return
-    for (variable, weight), average in zip(kept.weights, kept.averages, strict=True):
-        if _hash(variable) == average:
-            variable.assign(weight)
+def _check_order(callback: AveragesInValidation) -> None:
+    """Raises a `ValueError` if a callback in the list of `fit` must be elsewhere."""
+    listed = _listed_with(callback)
+    names = [type(each).__name__ for each in listed]
+    received = f"Received: callbacks={names}."
+    if any(isinstance(each, keras.callbacks.SwapEMAWeights) for each in listed):
+        raise ValueError(
+            "`AveragesInValidation` and `SwapEMAWeights` must not be used together: "
+            f"both put the averages in the model. {received} Leave out "
+            "`SwapEMAWeights`."
+        )
+    place = next((i for i, each in enumerate(listed) if each is callback), 0)
+    early = [type(each).__name__ for each in listed[:place] if _sees_weights(each)]
+    if early:
+        raise ValueError(
+            "`AveragesInValidation` must be before all callbacks that save or restore "
+            "weights at the end of an epoch: before it they see weights that were not "
+            f"validated. {received} Place `AveragesInValidation()` before "
+            f"{' and '.join(f'`{name}`' for name in early)}."
+        )
+    backup = keras.callbacks.BackupAndRestore
+    of_keras = [
+        type(callback.model.optimizer).__name__
+        for holder, _ in _averaged(callback.model)
+        if isinstance(holder, _KerasAverages)
+    ]
+    if of_keras and any(isinstance(each, backup) for each in listed[place:]):
+        raise ValueError(
+            "`BackupAndRestore` must be before `AveragesInValidation` with an optimizer"
+            " of Keras, whose saved state does not hold the weights while their "
+            f"averages are in the model. {received} The optimizer is {of_keras[0]}. "
+            "Place `BackupAndRestore` first."
+        )
 
 
-def _hash(variable: keras.Variable) -> int:
-    return hash(variable.numpy().tobytes())
+def _sees_weights(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback of Keras saves or restores weights at the end of an epoch."""
+    if isinstance(callback, keras.callbacks.EarlyStopping):
+        return callback.restore_best_weights
+    if isinstance(callback, keras.callbacks.ModelCheckpoint):
+        return callback.save_freq == "epoch"
+    return False
+
+
+def _listed_with(
+    callback: keras.callbacks.Callback,
+) -> list[keras.callbacks.Callback]:
+    """The callbacks of the `fit` that is calling one of them, in their order.
+
+    Nothing tells a callback which others there are, but Python's stack.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, keras.callbacks.CallbackList):
+            return caller.callbacks
+        frame = frame.f_back
+    return [callback]

@@ -21,6 +21,7 @@ from keras_fuzzyhess.backend.closure import ClosureGradients, refuse_noise
 from keras_fuzzyhess.backend.finite_steps import FiniteSteps, is_finite_step
 from keras_fuzzyhess.backend.graph_path import is_around
 from keras_fuzzyhess.backend.in_place import subtract_multiple
+from keras_fuzzyhess.backend.kept_weights import KeptWeights, split
 from keras_fuzzyhess.backend.minibatch import (
     GradientsAt,
     Minibatch,
@@ -72,6 +73,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._warn_of_eager_code = refusals.EagerCodeWarning()
         self._warn_of_own_optimizer = OwnOptimizerWarning()
         self._loaded_state: Mapping[str, np.ndarray] = {}
+        self._kept = KeptWeights()
+        self._puts_back_when_built = False
         # Of each variable, by its id: how it is called, what it begins as.
         self._names: dict[int, str] = {}
         self._first_values: dict[int, Callable] = {}
@@ -471,19 +474,43 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """Those in whose place the averages are put, in the order of `build`."""
         return list(self._trainable_variables) if self.built and self.use_ema else []
 
-    def install_averages(self, variables: Sequence[keras.Variable]) -> None:
-        """Puts the averages in the place of the weights; the training may go on.
+    @property
+    def averages_are_in(self) -> bool:
+        """Whether `put_averages_in` has put them in, and they are still there."""
+        return self._kept.are_out
+
+    def put_averages_in(self, variables: Sequence[keras.Variable]) -> None:
+        """Puts the averages in the place of the weights, and keeps these.
 
         Unlike `finalize_variable_values`, after which the average starts anew.
         """
         if self.built and self.use_ema:
-            self._overwrite_model_variables_with_average_value(variables)
+            install = functools.partial(
+                self._overwrite_model_variables_with_average_value, variables
+            )
+            self._kept.replace(variables, install, int(self.iterations.numpy()))
+
+    def put_weights_back(self) -> None:
+        """Undoes `put_averages_in`, but for weights that have been set since.
+
+        Their average begins where they were set to. Of a state that was loaded before
+        the optimizer is built, it does so when it is.
+        """
+        if not self.built:
+            self._puts_back_when_built = True
+            return
+        were_set = self._kept.put_back()
+        if self._averages_weights:
+            for variable in were_set:
+                if (average := self._average.of(native_variable(variable))) is not None:
+                    average.assign(tf.convert_to_tensor(variable))
 
     def finalize_variable_values(self, var_list) -> None:
         """Ends a training, as `fit` does: with `use_ema`, the averages take the place.
 
-        Does nothing before the first step, when there is no average. Warns if ten steps
-        in a row were skipped and nobody has said so yet.
+        Does nothing before the first step, when there is no average. Where the averages
+        are in already, what the model has stays. Warns if ten steps in a row were
+        skipped and nobody has said so yet.
 
         Args:
             var_list: List of the model's trainable variables.
@@ -505,8 +532,9 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         finalize = functools.partial(super().finalize_variable_values, var_list)
         if tf.inside_function():
             cond_in_every_replica(self.iterations > 0, finalize, lambda: None)
-        elif int(self.iterations.numpy()) > 0:
+        elif (step := int(self.iterations.numpy())) > 0 and step != self._kept.step:
             finalize()
+        self._kept.forget()
         self.warn_of_skipped_steps()
         if self.use_ema and self._averages_weights:
             self._average.start_anew(self.iterations)
@@ -672,6 +700,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         values = self._loaded_state
         if self.built:
             values = {name: v.numpy() for name, v in self._variables_by_name().items()}
+            values |= self._kept.saved(self._trainable_variables)
         saved_state.write_state(store, values, type(self).__name__)
 
     def load_own_variables(self, store) -> None:
@@ -711,6 +740,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         0
         """
         self._loaded_state = {}
+        self._kept.forget()
         if not self.built:
             return
         # Arguments stay, and random numbers, which need not come again.
@@ -749,15 +779,21 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if self._loaded_state:
             self._assign_state(self._loaded_state)
             self._loaded_state = {}
+            if self._puts_back_when_built:
+                with tf.init_scope():  # before the step that is being traced
+                    self.put_weights_back()
 
     def _assign_state(self, values: Mapping[str, np.ndarray]) -> None:
         variables = self._variables_by_name()
+        values, kept = split(values)
         saved_state.check_state_fits(values, variables)
         if self._averages_weights:
             self._average.trust_all()
         with tf.init_scope():  # not in the graph of a first step, if that builds it
             for name, variable in variables.items():
                 variable.assign(values[name])
+            step = int(self.iterations.numpy())
+        self._kept.load(kept, self._trainable_variables, step)
 
 
 _AT_START = {
