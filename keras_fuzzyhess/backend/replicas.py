@@ -126,7 +126,11 @@ def cond_in_every_replica(
     """
 
     def cond(predicate, *branches):
-        tf.cond(predicate, *(functools.partial(_run, branch) for branch in branches))
+        done = tf.cond(
+            predicate, *(functools.partial(_run, branch) for branch in branches)
+        )
+        if tf.is_symbolic_tensor(done) and is_on_one_cpu():
+            call_branches(done)
 
     def across_replicas(strategy, predicate, *branches):
         in_each = strategy.extended.call_for_each_replica
@@ -142,6 +146,42 @@ def cond_in_every_replica(
         tf.distribute.get_replica_context().merge_call(
             across_replicas, args=(predicate, then, otherwise)
         )
+
+
+def is_on_one_cpu() -> bool:
+    """Whether there is no other device, on which an operation of a branch could be.
+
+    Example:
+
+    >>> is_on_one_cpu() or len(tf.config.list_logical_devices()) > 1
+    True
+    """
+    return [d.device_type for d in tf.config.list_logical_devices()] == ["CPU"]
+
+
+def call_branches(result: tf.Tensor) -> None:
+    """Has the branch of a `tf.cond` called as a function of its own.
+
+    TensorFlow else makes the operations of both branches part of the graph, where those
+    of the branch that is not taken are gone through one by one. A step of a small
+    network takes 1.3 times as long then. Called, a branch must be on one device.
+
+    Args:
+        result: Tensor that `tf.cond` has returned in a graph.
+
+    Example:
+
+    >>> @tf.function
+    ... def twice_or_not(x):
+    ...     result = tf.cond(x > 0, lambda: 2 * x, lambda: x)
+    ...     call_branches(result)
+    ...     return result
+    >>> float(twice_or_not(tf.constant(3.0))), float(twice_or_not(tf.constant(-3.0)))
+    (6.0, -3.0)
+    """
+    (conditional,) = {tensor.op for tensor in result.op.inputs}
+    lowered = tf.compat.v1.AttrValue(b=False)
+    conditional._set_attr("_lower_using_switch_merge", lowered)
 
 
 def _run(branch: Callable[[], None]) -> tf.Tensor:
