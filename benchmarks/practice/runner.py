@@ -64,7 +64,7 @@ def train(case: Case, recipe: Recipe, learning_rate: float, seed: int) -> dict:
     Returns:
         The held-back `error` of the weights that the user ends with, the error by
         `chance`, what was `validated`, each epoch's `curve` of that, how many `epochs`
-        it took and `seconds`, graphs and evaluations included.
+        it took and `seconds` of the processor, graphs and evaluations included.
     """
 
     def make() -> keras.Optimizer:
@@ -77,7 +77,7 @@ def train(case: Case, recipe: Recipe, learning_rate: float, seed: int) -> dict:
     keras.utils.set_random_seed(seed)
     model = case.build()
     curve: list[float] = []
-    start = time.perf_counter()
+    start = time.process_time()
     for prepare in case.stages:
         prepare(model)
         case.compile(model, make)
@@ -95,7 +95,7 @@ def train(case: Case, recipe: Recipe, learning_rate: float, seed: int) -> dict:
             verbose=0,
         ).history[case.monitor]
         curve += history
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     held_back = model.evaluate(
         data.x_held_back,
         data.y_held_back,

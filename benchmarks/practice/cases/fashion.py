@@ -51,7 +51,7 @@ CASES = tuple(
         compile_classifier,
         wrong,
         wrong_by_chance,
-        epochs=25,
+        epochs=40,
         patience=3,
     )
     for name, noise in (

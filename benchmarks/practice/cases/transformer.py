@@ -8,9 +8,9 @@ from benchmarks.practice.case import Case, compile_classifier, wrong, wrong_by_c
 from benchmarks.workload import Data
 from benchmarks.workloads.transformer import Positions
 
-WIDTH, HEADS, BLOCKS = 48, 3, 2
+WIDTH, HEADS, BLOCKS = 32, 2, 2
 
-EXAMPLES = 8_000
+EXAMPLES = 4_000
 """Windows to train on and to validate."""
 
 
@@ -43,6 +43,7 @@ CASE = Case(
     compile_classifier,
     wrong,
     wrong_by_chance,
-    epochs=10,
+    epochs=12,
     patience=2,
+    batch_size=32,
 )

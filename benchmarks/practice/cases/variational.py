@@ -19,9 +19,12 @@ EXAMPLES = 4_480
 
 
 def load() -> Data:
+    """Digits in black and white."""
     data = datasets.mnist_images()
-    x = data.x[:EXAMPLES]
-    return Data(x, x, data.x_held_back, data.x_held_back)
+    x, x_held_back = (
+        np.round(a).astype("float32") for a in (data.x[:EXAMPLES], data.x_held_back)
+    )
+    return Data(x, x, x_held_back, x_held_back)
 
 
 class VariationalAutoencoder(keras.Model):
@@ -86,6 +89,6 @@ CASE = Case(
     lambda model, make: model.compile(make()),
     lambda held_back: held_back["loss"],
     independent_pixels,
-    epochs=40,
+    epochs=60,
     patience=3,
 )
