@@ -70,7 +70,7 @@ CASE = Case(
     lambda held_back: 1 - held_back["overlap"],
     # Everything taken for clothes.
     lambda data: 1 - float(data.y_held_back.mean()),
-    epochs=25,
+    epochs=16,
     patience=5,
     batch_size=16,
 )
