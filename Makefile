@@ -2,7 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := results/bench-quick
 
-.PHONY: demo test test-slow test-matrix contract fuzz sweep kills lint format clean bench bench-quick
+.PHONY: demo test test-slow test-matrix contract fuzz sweep kills lint format clean bench bench-quick \
+	bench-practice
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
@@ -60,6 +61,11 @@ bench-quick: .venv/ready
 		--workloads quadratic mnist_1d regression \
 		--contestants sgd adam adamw fuzzyhess fuzzyhess/4 "fuzzyhess*4"
 	$(BIN)/python -m benchmarks.report --output $(QUICK) --pictures $(QUICK)
+
+# Runs what is missing in benchmarks/results/practice.jsonl: three quarters of an hour.
+bench-practice: .venv/ready
+	$(BIN)/python -m benchmarks.practice
+	$(BIN)/python -m benchmarks.practice.report
 
 # Made when there is none, and again only when the declared dependencies changed.
 .venv/ready: pyproject.toml

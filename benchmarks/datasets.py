@@ -1,7 +1,9 @@
 """Data that packages ship: nothing is downloaded."""
 
+import collections
 import functools
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,25 @@ def diamonds() -> Data:
     return Data.split(x.astype("float32"), y.astype("float32"), held_back=5_000)
 
 
+@functools.cache
+def digits() -> Data:
+    """1,797 handwritten digits, 8 x 8 pixels in [0, 1], one channel."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).reshape(-1, 8, 8, 1).astype("float32")
+    return Data.split(x, y.astype("int32"), held_back=597)
+
+
+@functools.cache
+def textures() -> np.ndarray:
+    """Photographs of grass, gravel and brick, 512 x 512 numbers in [0, 1] each."""
+    from skimage import data
+
+    photographs = [data.grass(), data.gravel(), data.brick()]
+    return np.stack(photographs).astype("float32") / 255
+
+
 WINDOW = 24
 """Characters that a text network sees at once."""
 
@@ -100,15 +121,46 @@ ALPHABET = 96
 """Printable ASCII, and one character for all others."""
 
 
+def _topics() -> dict[str, str]:
+    """Python's own language reference, by topic."""
+    from pydoc_data.topics import topics
+
+    return topics
+
+
 @functools.cache
 def text() -> Data:
     """Python's own language reference in windows; the target is the next character."""
-    from pydoc_data.topics import topics
-
     # Neither size nor order of the topics is the same in all versions of Python.
-    joined = "\n".join(topics[name] for name in sorted(topics))[:400_000]
+    joined = "\n".join(_topics()[name] for name in sorted(_topics()))[:400_000]
     codes = np.frombuffer(joined.encode("ascii", "replace"), np.uint8).astype("int32")
     codes = np.where((codes >= 32) & (codes < 127), codes - 31, 0)
     windows = codes[: len(codes) // (WINDOW + 1) * (WINDOW + 1)]
     windows = windows.reshape(-1, WINDOW + 1)
     return Data.split(windows[:, :-1], windows[:, 1:], held_back=1_000)
+
+
+PASSAGE = 16
+"""Words of a passage."""
+
+VOCABULARY = 2_000
+"""The commonest words, and one number for all others."""
+
+TOPICS = 10
+"""The longest topics, whose passages are told apart."""
+
+
+@functools.cache
+def passages() -> Data:
+    """Passages of Python's language reference; the target is the topic, 0 to 9."""
+    words = {name: re.findall(r"\w+", t.lower()) for name, t in _topics().items()}
+    longest = sorted(words, key=lambda name: (-len(words[name]), name))[:TOPICS]
+    counts = collections.Counter(word for name in longest for word in words[name])
+    commonest = counts.most_common(VOCABULARY - 1)
+    numbers = {word: i for i, (word, _) in enumerate(commonest, start=1)}
+    x, y = [], []
+    for topic, name in enumerate(longest):
+        codes = np.array([numbers.get(word, 0) for word in words[name]], "int32")
+        x.append(codes[: len(codes) // PASSAGE * PASSAGE].reshape(-1, PASSAGE))
+        y.append(np.full(len(x[-1]), topic, "int32"))
+    return Data.split(np.concatenate(x), np.concatenate(y), held_back=480)

@@ -34,6 +34,7 @@ class Results:
         folder: Is made if it is not there.
         part: Name of the file that this process adds to.
         key_of: Callable that maps a run to what tells it from all others.
+        files: Pattern of the names of the files that are read.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Results:
         folder: Path,
         part: str = "runs",
         key_of: Callable[[dict], tuple] = key_of,
+        files: str = "*.jsonl",
     ) -> None:
         self.folder = folder
         self._path = folder / f"{part}.jsonl"
         self._key_of = key_of
         self.runs: dict[tuple, dict] = {}
-        for path in sorted(folder.glob("*.jsonl")):
+        for path in sorted(folder.glob(files)):
             for line in path.read_text().splitlines():
                 record = json.loads(line)
                 self.runs[key_of(record)] = record

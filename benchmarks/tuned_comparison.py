@@ -203,7 +203,9 @@ def main():
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
-    results = Results(arguments.output, "tuned_comparison", key_of)
+    results = Results(
+        arguments.output, "tuned_comparison", key_of, "tuned_comparison.jsonl"
+    )
     for data in arguments.data:  # all runs first, for they print lines of their own
         for optimizer in recipes.OPTIMIZERS:
             factor = chosen_factor(results, data, optimizer)
