@@ -24,7 +24,8 @@ class AveragedLoss(NamedTuple):
     Attributes:
         count: Number of probes.
         excess: Average of `(L(w) - L(average)) / (scatter gain)`: how much higher the
-            loss is at the weights, in scatters, for a gain of one.
+            loss is at the weights, in scatters, for a gain of one. What is remembered
+            never counts for more than one scatter at the present gain.
         root_scatter: Average square root of a share of the absolute difference of
             `L(average)` between two probes. Its square, the scatter, says how much
             minibatches differ; few that differ much from all others hardly enter it,
@@ -84,10 +85,13 @@ def observe_averaged_loss(
         0.0,  # The first probe has none before it to be compared with.
     )
     excess = tf.math.divide_no_nan(loss - averaged_loss, root_scatter**2)
+    # What a small gain has measured would else be more than the trend can show, and
+    # hide what a larger one measures for as long as it is remembered.
+    remembered = tf.clip_by_value(statistics.excess, -1 / gain, 1 / gain)
     return AveragedLoss(
         count=count + 1,
         excess=mix(
-            statistics.excess,
+            remembered,
             tf.clip_by_value(excess, -strongest, strongest) / gain,
             tf.maximum(slowest, early / (count + early)),
         ),

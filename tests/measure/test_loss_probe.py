@@ -68,7 +68,12 @@ def test_statistics_are_weighted_means(constants):
     strong = np.abs(excess) > trend.strongest
     assert strong.any() and not strong.all()
     excess = np.clip(excess, -trend.strongest, trend.strongest) / gains
-    excess = moving_averages(excess, trend.early, trend.slowest)
+    mean, means = 0.0, []
+    for i, (value, gain) in enumerate(zip(excess, gains, strict=True)):
+        rate = max(trend.slowest, trend.early / (i + trend.early))
+        mean = (1 - rate) * np.clip(mean, -1 / gain, 1 / gain) + rate * value
+        means.append(mean)
+    excess = np.array(means)
     measured = statistics_after(zip(losses, averaged, gains, strict=True), **constants)
     assert float(measured.count) == 40
     assert float(measured.last) == averaged[-1]
@@ -89,6 +94,20 @@ def test_trend_needs_two_probes_and_stays_in_range():
     assert trend(*swinging * 4) == -1.0
     assert trend(*ahead * 4) == 1.0
     assert trend(*[(2.0, 2.0)] * 4) == 0.0
+
+
+def test_what_a_small_gain_has_measured_does_not_hide_a_large_one():
+    """Ahead of the average for long, the gain grows; then the weights swing."""
+    noise = np.random.default_rng(0).normal(size=40)
+    ahead = [
+        (n - 5.0, n, gain)
+        for n, gain in zip(noise[:30], 1.2 ** np.arange(30), strict=True)
+    ]
+    largest = ahead[-1][-1]
+    swinging = [(n + 5.0, n, largest) for n in noise[30:36]]
+    assert float(averaged_loss_trend(statistics_after(ahead), largest)) == 1
+    after = statistics_after(ahead + swinging)
+    assert float(averaged_loss_trend(after, largest)) < -0.2
 
 
 def test_the_trend_foretells_a_change_of_the_gain():
