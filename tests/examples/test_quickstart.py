@@ -28,10 +28,11 @@ def test_trains_both_prints_a_table_and_draws(tmp_path):
     steps, interval = 63, FuzzyHess().probe_interval
     probes = np.sum([ProbeSchedule(interval).due(step) for step in range(steps)])
     evaluations = str(steps + probes)
-    assert rows[0][5] == rows[1][5] == evaluations, "equal gradient evaluations"
+    assert rows[0][6] == rows[1][6] == evaluations, "equal gradient evaluations"
     for row in rows:
-        assert float(row[2]) < 1.0, "training loss"
+        assert float(row[5]) < 1.0, "training loss"
         assert float(row[4]) > 0.8, "validation accuracy"
+    assert any(line.startswith(("Adam's best", "FuzzyHess did")) for line in lines)
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000
 
 
