@@ -663,8 +663,10 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if config.get("rule_base") is not None:
             config["rule_base"] = restore_rule_base(config["rule_base"])
         # An empty scope would hide those that `load_model` was given.
-        scope = keras.saving.custom_object_scope(custom_objects)
-        with scope if custom_objects else contextlib.nullcontext():
+        scope = contextlib.nullcontext()
+        if custom_objects:
+            scope = keras.saving.custom_object_scope(custom_objects)
+        with arguments.restored(), scope:
             return super().from_config(config, custom_objects)
 
     def save_own_variables(self, store) -> None:
