@@ -79,6 +79,7 @@ class AveragesInValidation(keras.callbacks.Callback):
 
     It does the same for optimizers of this package that the model has as attributes, as
     GANs have two, and puts their averages in when `fit` ends, which does not know them.
+    After an epoch any of them warns of skipped steps and of a loss that has diverged.
 
     After an interrupt the next `fit` with such a callback goes on from the weights.
 
@@ -117,8 +118,12 @@ class AveragesInValidation(keras.callbacks.Callback):
             _put_back(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Averages in, for the callbacks behind this one."""
+        """Averages in, for the callbacks behind this one; tells what is to be told."""
         self._averages_in()
+        for optimizer in optimizers_of(self.model):
+            if isinstance(optimizer, SecondGradientOptimizer):
+                optimizer.warn_of_skipped_steps()
+                optimizer.warn_of_divergence()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Nothing is put back: `fit` leaves the averages."""

@@ -79,7 +79,8 @@ class FuzzyHess(SecondGradientOptimizer):
     `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     A minibatch whose loss or gradient is not finite is skipped, as if it had not been
-    there; `diagnostics` counts such steps, and ten in a row bring a warning.
+    there; `diagnostics` counts such steps, and ten in a row bring a warning. So does,
+    once, a loss that stays a hundredfold over its level (`warn_of_divergence`).
 
     Source: arXiv 2403.15416, for the probe at shifted weights, the momentum of the
     second derivative and the fuzzy control of both. The quasi-hyperbolic momentum
