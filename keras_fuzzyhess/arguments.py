@@ -4,16 +4,24 @@ Bounds keep what a step computes within float32; none of them is near a value th
 sense.
 """
 
+import contextlib
+import contextvars
 import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 LARGEST_INTEGER = 2**31 - 1
+
+USUAL_RATE = 0.01
+"""A smaller `learning_rate` is taken for one of another optimizer. Our choice."""
+
+_is_restored = contextvars.ContextVar("is_restored", default=False)
 
 
 def check_argument(name: str, value: Any, rule: str, holds: bool) -> None:
@@ -99,6 +107,41 @@ def check_integer(name: str, value: Any, least: int, otherwise: str = "") -> int
     check_argument(name, value, f"an integer of at least {least}{otherwise}", holds)
     check_argument(name, value, "at most 2147483647", value <= LARGEST_INTEGER)
     return int(value)
+
+
+def warn_of_small_rate(optimizer: str, learning_rate: Any) -> None:
+    """Warns of a rate that must be meant for another optimizer, like Adam's 0.001.
+
+    Of numbers alone, and not while a configuration is restored: a rate in one may have
+    been lowered in training.
+
+    Example:
+
+    >>> warn_of_small_rate("FuzzyHess", 0.5)
+    >>> with restored():
+    ...     warn_of_small_rate("FuzzyHess", 0.001)
+    """
+    is_small = is_number(learning_rate) and 0 < learning_rate < USUAL_RATE
+    if is_small and not _is_restored.get():
+        warnings.warn(
+            f"`learning_rate` of {optimizer} should be at least {USUAL_RATE}: it is a "
+            "factor of the step length that the optimizer finds itself, 1.0 by "
+            f"default, and no rate like Adam's. Received: learning_rate="
+            f"{learning_rate!r}, with which it hardly trains. Use `{optimizer}()`. If "
+            "such short steps are wanted, assign `optimizer.learning_rate` afterwards, "
+            "or give a schedule.",
+            stacklevel=3,
+        )
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Inside, arguments are those of an optimizer that there was before."""
+    token = _is_restored.set(True)
+    try:
+        yield
+    finally:
+        _is_restored.reset(token)
 
 
 def check_elements(optimizer: str, variables: Sequence[Any]) -> None:

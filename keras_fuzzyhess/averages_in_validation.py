@@ -76,6 +76,7 @@ class AveragesInValidation(keras.callbacks.Callback):
 
     It does the same for optimizers of this package that the model has as attributes, as
     GANs have two, and puts their averages in when `fit` ends, which does not know them.
+    After an epoch any of them warns of skipped steps and of a loss that has diverged.
 
     Raises:
         ValueError: when `fit` begins, if a callback that saves or restores weights is
@@ -122,8 +123,12 @@ class AveragesInValidation(keras.callbacks.Callback):
             self._put_back()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Averages in, for the callbacks behind this one."""
+        """Averages in, for the callbacks behind this one; tells what is to be told."""
         self._put_in()
+        for optimizer in optimizers_of(self.model):
+            if isinstance(optimizer, SecondGradientOptimizer):
+                optimizer.warn_of_skipped_steps()
+                optimizer.warn_of_divergence()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Nothing is put back: `fit` leaves the averages."""

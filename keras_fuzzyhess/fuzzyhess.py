@@ -5,7 +5,11 @@ from typing import Any
 import keras
 
 from keras_fuzzyhess.algorithm import Algorithm
-from keras_fuzzyhess.arguments import check_between, check_integer
+from keras_fuzzyhess.arguments import (
+    check_between,
+    check_integer,
+    warn_of_small_rate,
+)
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 from keras_fuzzyhess.constants import constants_of, given_constants
 from keras_fuzzyhess.control.controller import Controller
@@ -75,7 +79,8 @@ class FuzzyHess(SecondGradientOptimizer):
     `optimizer.finalize_variable_values(model.trainable_variables)`.
 
     A minibatch whose loss or gradient is not finite is skipped, as if it had not been
-    there; `diagnostics` counts such steps, and ten in a row bring a warning.
+    there; `diagnostics` counts such steps, and ten in a row bring a warning. So does,
+    once, a loss that stays a hundredfold over its level (`warn_of_divergence`).
 
     Source: arXiv 2403.15416, for the probe at shifted weights, the momentum of the
     second derivative and the fuzzy control of both. The quasi-hyperbolic momentum
@@ -87,7 +92,8 @@ class FuzzyHess(SecondGradientOptimizer):
         learning_rate: A float in [0, 1e6], a schedule
             (`keras.optimizers.schedules.LearningRateSchedule`) or a callable: factor of
             the step length, without unit. Defaults to `1.0`. The rules make up for most
-            of a change of it.
+            of a change of it. A float below 0.01 brings a warning: it is likely that of
+            another optimizer.
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `None`: that of
             the direction, `0.9` (Adam's).
         beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `None`:
@@ -185,6 +191,7 @@ class FuzzyHess(SecondGradientOptimizer):
             name=name,
             **kwargs,
         )
+        warn_of_small_rate("FuzzyHess", learning_rate)
         where = named_direction(
             direction, beta_1=beta_1, beta_2=beta_2, curvature_power=curvature_power
         )

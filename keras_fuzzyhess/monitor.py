@@ -17,8 +17,8 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
     `skipped_in_a_row`, `dropped_probes`; units and ranges are in
     `FuzzyHess.diagnostics`) join the logs under exactly these names. `History`, the
     progress bar and every callback that comes later in the list see them. When ten
-    steps in a row were skipped, for their loss or gradient was not finite, the epoch
-    ends with a warning.
+    steps in a row were skipped, for their loss or gradient was not finite, or the loss
+    has stayed a hundredfold over its level, the epoch ends with a warning.
 
     **Order:** callbacks share one dictionary of logs and are called in the order of the
     list. Place the monitor *before* `CSVLogger`, `TensorBoard` (which calls the values
@@ -124,9 +124,10 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
             self._record(inner_optimizer(self.model.optimizer).diagnostics, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Puts the diagnostics into the logs, and warns of skipped steps."""
+        """Puts the diagnostics into the logs, and warns of what went wrong."""
         optimizer = inner_optimizer(self.model.optimizer)
         optimizer.warn_of_skipped_steps()
+        optimizer.warn_of_divergence()
         diagnostics = optimizer.diagnostics
         if self.every is None:
             self._record(diagnostics, logs)

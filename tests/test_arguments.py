@@ -1,5 +1,6 @@
 """Arguments survive their configuration, or are refused by name."""
 
+import copy
 import inspect
 import json
 import re
@@ -224,6 +225,56 @@ def test_the_learning_rate_may_be_set_at_any_time(make):
     optimizer.learning_rate = 0.75
     optimizer.set_weights(values)
     assert float(optimizer.learning_rate) == 0.25
+
+
+def small_rate():
+    return pytest.warns(UserWarning, match=r"at least 0.01.*Use `FuzzyHess\(\)`")
+
+
+@pytest.mark.parametrize("rate", [1e-3, np.float32(1e-4), np.float64(0.0099)])
+def test_a_rate_of_other_optimizers_brings_a_warning(rate):
+    with small_rate() as caught:
+        FuzzyHess(rate)
+    assert f"Received: learning_rate={rate!r}" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert len(caught) == 1
+
+
+def test_rates_that_are_no_mistake_bring_none():
+    FuzzyHess(0.01)
+    FuzzyHess(0.0)  # which nobody has from another optimizer
+    FuzzyHess(keras.optimizers.schedules.CosineDecay(1e-3, 10))
+    FuzzyHess(lambda: 1e-3)
+    SALO(1e-3)
+    FuzzyHess.salo(learning_rate=1e-3)
+    FuzzyHess().learning_rate = 1e-3
+
+
+def test_a_rate_that_is_restored_brings_none(tmp_path):
+    """It may have been lowered in training, and the user has been told otherwise."""
+    with small_rate():
+        optimizer = FuzzyHess(1e-3)
+    config = keras.optimizers.serialize(optimizer)
+    assert float(keras.optimizers.deserialize(config).learning_rate) == np.float32(1e-3)
+    assert float(copy.deepcopy(optimizer).learning_rate) == np.float32(1e-3)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert float(again.optimizer.learning_rate) == np.float32(1e-3)
+    with small_rate():
+        FuzzyHess(1e-3)
+
+
+def test_a_rate_that_a_callback_has_lowered_brings_none():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(FuzzyHess(0.02), "mse")
+    x, y = np.ones((8, 2)), np.ones((8, 1))
+    lower = keras.callbacks.ReduceLROnPlateau("loss", 0.1, patience=0, min_delta=9.0)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[lower])
+    assert float(model.optimizer.learning_rate) < 0.01
+    keras.models.clone_model(model)
+    FuzzyHess.from_config(model.optimizer.get_config())
 
 
 CONTROLLER = {

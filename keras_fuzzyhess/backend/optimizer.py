@@ -18,6 +18,7 @@ from keras_fuzzyhess import arguments
 from keras_fuzzyhess.algorithm import Algorithm
 from keras_fuzzyhess.backend import refusals, saved_state
 from keras_fuzzyhess.backend.closure import ClosureGradients, refuse_noise
+from keras_fuzzyhess.backend.divergence import Divergence
 from keras_fuzzyhess.backend.finite_steps import FiniteSteps, is_finite_step
 from keras_fuzzyhess.backend.graph_path import is_around
 from keras_fuzzyhess.backend.in_place import subtract_multiple
@@ -167,6 +168,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if int(self._finite.skipped_in_a_row.numpy()) == 0:
             closure.commit()
         self.warn_of_skipped_steps()
+        self.warn_of_divergence()
         return loss
 
     @tf.autograph.experimental.do_not_convert  # to look for what to convert takes long
@@ -234,6 +236,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         arguments.check_precision(name, weights)
         super().build(variables)
         self._finite = FiniteSteps(self.add_variable)
+        minibatches = self.gradient_accumulation_steps or 1
+        self._divergence = Divergence(self.add_variable, minibatches)
         self._probes = self.add_variable((), dtype="int", name="probes")
         self._places = {self._var_key(v): i for i, v in enumerate(weights)}
         self.algorithm.build(weights, self.add_variable)
@@ -315,14 +319,17 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         finite = is_finite_step(minibatch.loss, minibatch.packed)
         if replay is not None:
             self._probe_if_due(minibatch, replay, variables, finite)
-        self._finite.take_or_skip(
-            finite,
-            functools.partial(
-                super().apply,
-                [*minibatch.gradients, *(g for g, _ in left)],
-                [*stepped, *(v for _, v in left)],
-            ),
+        take_step = functools.partial(
+            super().apply,
+            [*minibatch.gradients, *(g for g, _ in left)],
+            [*stepped, *(v for _, v in left)],
         )
+
+        def take() -> None:
+            self._divergence.watch(minibatch.loss)
+            take_step()
+
+        self._finite.take_or_skip(finite, take)
         if self._first_weights.were_missing:
             # Even if this step was skipped, the averages must not be shown as zeros.
             begin = functools.partial(self._average.begin, all_variables)
@@ -510,7 +517,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
         Does nothing before the first step, when there is no average. Where the averages
         are in already, what the model has stays. Warns if ten steps in a row were
-        skipped and nobody has said so yet.
+        skipped, or the loss has diverged, and nobody has said so yet.
 
         Args:
             var_list: List of the model's trainable variables.
@@ -536,6 +543,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             finalize()
         self._kept.forget()
         self.warn_of_skipped_steps()
+        self.warn_of_divergence()
+        self._divergence.begin_anew()
         if self.use_ema and self._averages_weights:
             self._average.start_anew(self.iterations)
 
@@ -557,6 +566,24 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """
         if self.built and not tf.inside_function():
             self._finite.warn(type(self).__name__)
+
+    def warn_of_divergence(self) -> None:
+        """Warns once if the loss has stayed a hundredfold over its level.
+
+        For a hundred more steps than not. It is called where `warn_of_skipped_steps`
+        is, and by `AveragesInValidation` after every epoch, and inside a `tf.function`
+        does nothing. A training loop of your own may call it now and then.
+
+        Example:
+
+        >>> from keras_fuzzyhess import FuzzyHess
+        >>> w, optimizer = tf.Variable([1.0]), FuzzyHess(seed=0)
+        >>> loss = optimizer.minimize(lambda: tf.reduce_sum(w**2), [w])
+        >>> optimizer.warn_of_divergence()  # it has not
+        """
+        if self.built and not tf.inside_function():
+            rate = float(tf.convert_to_tensor(self.learning_rate))
+            self._divergence.warn(type(self).__name__, rate)
 
     # What it shows.
 
@@ -691,8 +718,10 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if config.get("rule_base") is not None:
             config["rule_base"] = restore_rule_base(config["rule_base"])
         # An empty scope would hide those that `load_model` was given.
-        scope = keras.saving.custom_object_scope(custom_objects)
-        with scope if custom_objects else contextlib.nullcontext():
+        scope = contextlib.nullcontext()
+        if custom_objects:
+            scope = keras.saving.custom_object_scope(custom_objects)
+        with arguments.restored(), scope:
             return super().from_config(config, custom_objects)
 
     def save_own_variables(self, store) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -94,7 +95,9 @@ def names(error, argument, value):
 def test_arguments_are_refused_by_name_or_train(drawn):
     make, arguments = drawn
     try:
-        optimizer = make(**arguments)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`learning_rate` of FuzzyHess should")
+            optimizer = make(**arguments)
     except (TypeError, ValueError, OSError) as error:
         assert any(names(error, *item) for item in arguments.items()), error
         return
