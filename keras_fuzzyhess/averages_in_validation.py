@@ -1,4 +1,7 @@
-"""Averaged weights in the model for a while, as for the validation inside `fit`."""
+"""Averaged weights in the model for a while, as for the validation inside `fit`.
+
+With them BatchNorm's moving statistics, without the share of their start.
+"""
 
 import contextlib
 import functools
@@ -72,6 +75,10 @@ class AveragesInValidation(keras.callbacks.Callback):
     `ModelCheckpoint` or `BackupAndRestore` has written holds the averages as the
     model's weights, and a `fit` with this callback goes on from the weights
     themselves. Without the callback it goes on from the averages.
+
+    BatchNorm's moving statistics are shown without what is left of the zeros and ones
+    that they started as, and the training goes on from the statistics themselves; after
+    a training that has ended they count as a new start, which needs no correction.
 
     Where a callback behind it sets weights, these stay, and their average begins there.
     An interrupt leaves either the weights, in the middle of an epoch, or the averages,

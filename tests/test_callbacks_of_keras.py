@@ -135,21 +135,25 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def resumed_by_backup(folder, make, **kwargs):
+def normed():
+    return keras.Sequential(
+        [
+            keras.layers.Input((6,)),
+            keras.layers.Dense(8, "tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(networks.CLASSES),
+        ]
+    )
+
+
+def resumed_by_backup(folder, make):
     def backup():
-        return keras.callbacks.BackupAndRestore(
-            folder, delete_checkpoint=False, **kwargs
-        )
+        return keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
 
     with pytest.raises(KeyboardInterrupt):
         fit(make(), backup(), Stop())
     model = make()
     return model, fit(model, backup())
-
-
-def resumed_in_an_epoch(folder, make):
-    """What was saved last is the third step of an epoch."""
-    return resumed_by_backup(folder, make, save_freq=3)
 
 
 def resumed_by_file(folder, make):
@@ -177,12 +181,11 @@ RESUMED = {
     "BackupAndRestore": resumed_by_backup,
     "ModelCheckpoint": resumed_by_file,
     "ModelCheckpoint, weights": resumed_by_weights,
-    "BackupAndRestore, in an epoch": resumed_in_an_epoch,
 }
 
 
 @first_fast(policy=["float32", "mixed_float16"])
-@first_fast(network=[networks.convolution, networks.dense])
+@first_fast(network=[normed, networks.dense])
 @pytest.mark.parametrize("way", RESUMED)
 def test_a_training_goes_on_from_the_weights_behind_it(way, network, policy, tmp_path):
     """Though the file holds the averages: they are what was validated.
@@ -200,7 +203,7 @@ def test_a_training_goes_on_from_the_weights_behind_it(way, network, policy, tmp
         model, logged_later = RESUMED[way](tmp_path, make)
     finally:
         keras.config.set_dtype_policy("float32")
-    assert logged_later == logged[-len(logged_later) :]
+    assert logged_later == logged[2:]
     assert_same(model.get_weights(), whole.get_weights())
     assert_same(model.optimizer.variables, whole.optimizer.variables)
 
@@ -211,20 +214,23 @@ class Doubled(keras.Model):
     def __init__(self):
         super().__init__()
         self.one, self.other = keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)
+        self.norm = keras.layers.BatchNormalization()
         self.first, self.second = FuzzyHess(seed=0), FuzzyHess(seed=1)
 
     def build(self, shape):
         self.one.build(shape)
+        self.norm.build((None, 8))
         self.other.build((None, 8))
 
-    def call(self, x):
-        return self.other(self.one(x))
+    def call(self, x, training=None):
+        return self.other(self.norm(self.one(x), training=training))
 
     def train_step(self, data):
         x, y = data
         for optimizer, layer in ((self.first, self.one), (self.second, self.other)):
             with tf.GradientTape() as tape:
-                loss = optimizer.scale_loss(self.compute_loss(x, y, self(x)))
+                predicted = self(x, training=True)
+                loss = optimizer.scale_loss(self.compute_loss(x, y, predicted))
             weights = layer.trainable_variables
             optimizer.apply(tape.gradient(loss, weights), weights)
         return {"loss": loss}

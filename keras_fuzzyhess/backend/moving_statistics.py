@@ -48,8 +48,8 @@ class MovingStatistics:
     """Puts corrected statistics in the place of a model's, and these back to the bit.
 
     Steps are counted by what the model's optimizers count, minibatches of an
-    accumulated gradient each: rather too many than too few, for the statistics are then
-    corrected by less. A layer that is called several times in a step has moved more
+    accumulated gradient each, of several optimizers together: rather too many than too
+    few, for the statistics are then corrected by less. A layer that is called several times in a step has moved more
     often than that, and its share of the start is less than is taken here; so it is
     taken for at most the smallest variance of the layer, which it cannot exceed, and no
     variance becomes negative. Its means are too large in the first steps, at most by

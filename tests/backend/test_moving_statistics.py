@@ -291,6 +291,34 @@ def test_after_an_interrupt_in_an_epoch_nothing_is_corrected_any_more():
     assert_same(behind.seen["epoch"][0], behind.last_steps[0])
 
 
+def test_a_file_of_the_middle_of_an_epoch_tells_when_they_started(tmp_path):
+    file = tmp_path / "model.keras"
+    make, steps = OPTIMIZERS["FuzzyHess"], STEPS + 2
+    saving = keras.callbacks.ModelCheckpoint(file, save_freq=steps)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model_of(make), saving, Interrupt("training"))
+    model, behind = keras.saving.load_model(file), Spy()
+    fit(model, behind)
+    for epoch, shown in enumerate(behind.seen["epoch"]):
+        total = steps + STEPS * (epoch + 1)
+        assert_close(shown, corrected(behind.last_steps[epoch], total))
+
+
+def test_statistics_loaded_behind_a_saved_state_are_not_those_that_it_tells_of(
+    tmp_path,
+):
+    file = tmp_path / "model.keras"
+    model = model_of(OPTIMIZERS["FuzzyHess"])
+    fit(model, keras.callbacks.ModelCheckpoint(file), epochs=1)
+    model, behind = keras.saving.load_model(file), Spy()
+    new = np.full(6, 5.0), np.full(6, 2.0)
+    norms_of(model)[0].moving_mean.assign(new[0])
+    norms_of(model)[0].moving_variance.assign(new[1])
+    fit(model, behind)
+    assert_same(behind.seen["begin"][0], new)
+    assert_same(behind.seen["epoch"][0], behind.last_steps[0])
+
+
 @first_fast(new=[0.0, 7.0])
 def test_statistics_that_a_callback_sets_stay(new):
     """And are corrected from there if they are set to zeros and ones."""
