@@ -49,11 +49,11 @@ class MovingStatistics:
 
     Steps are counted by what the model's optimizers count, minibatches of an
     accumulated gradient each, of several optimizers together: rather too many than too
-    few, for the statistics are then corrected by less. A layer that is called several times in a step has moved more
-    often than that, and its share of the start is less than is taken here; so it is
-    taken for at most the smallest variance of the layer, which it cannot exceed, and no
-    variance becomes negative. Its means are too large in the first steps, at most by
-    the number of calls.
+    few, for the statistics are then corrected by less. A layer that is called several
+    times in a step has moved more often than that, and its share of the start is less
+    than is taken here; so it is taken for at most the smallest variance of the layer,
+    which it cannot exceed, and no variance becomes negative. Its means are too large in
+    the first steps, at most by the number of calls.
 
     Statistics that have not moved are not touched, nor are those that did not start as
     zeros and ones: trained before, loaded, or set by others on the way. They are saved
