@@ -1,4 +1,7 @@
-"""Averaged weights in the model for a while, as for the validation inside `fit`."""
+"""Averaged weights in the model for a while, as for the validation inside `fit`.
+
+With them BatchNorm's moving statistics, without the share of their start.
+"""
 
 import contextlib
 import functools
@@ -11,6 +14,7 @@ import keras
 
 from keras_fuzzyhess.backend.kept_weights import KeptWeights
 from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
+from keras_fuzzyhess.backend.moving_statistics import MovingStatistics
 from keras_fuzzyhess.backend.optimizer import SecondGradientOptimizer
 from keras_fuzzyhess.backend.own_optimizers import optimizers_of
 
@@ -46,6 +50,8 @@ def averages_in(model: keras.Model) -> Iterator[None]:
         return
     for holder, variables in averaged:
         holder.put_averages_in(variables)
+    statistics = _statistics(averaged)
+    statistics.put_in(model)
     _held_in.add(model)
     try:
         yield
@@ -53,6 +59,7 @@ def averages_in(model: keras.Model) -> Iterator[None]:
         _held_in.discard(model)
         for holder, _ in averaged:
             holder.put_weights_back()
+        statistics.put_back()
 
 
 class AveragesInValidation(keras.callbacks.Callback):
@@ -68,6 +75,10 @@ class AveragesInValidation(keras.callbacks.Callback):
     `ModelCheckpoint` or `BackupAndRestore` has written holds the averages as the
     model's weights, and a `fit` with this callback goes on from the weights
     themselves. Without the callback it goes on from the averages.
+
+    BatchNorm's moving statistics are shown without what is left of the zeros and ones
+    that they started as, and the training goes on from the statistics themselves; after
+    a training that has ended they count as a new start, which needs no correction.
 
     Where a callback behind it sets weights, these stay, and their average begins there.
     An interrupt leaves either the weights, in the middle of an epoch, or the averages,
@@ -112,6 +123,7 @@ class AveragesInValidation(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again, those of a file that has been loaded among them."""
         self._put_back()
+        _statistics(_averaged(self.model)).note(self.model)
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights out, averages in."""
@@ -134,6 +146,7 @@ class AveragesInValidation(keras.callbacks.Callback):
         """Nothing is put back: `fit` leaves the averages."""
         self._has_put_in = False
         for holder, _ in _averaged(self.model):
+            holder.statistics.forget()
             if isinstance(holder, _KerasAverages):
                 holder.forget_weights()
         for optimizer in _own_optimizers(self.model):
@@ -141,16 +154,21 @@ class AveragesInValidation(keras.callbacks.Callback):
             optimizer.finalized_by_a_callback(False)
 
     def _put_in(self) -> None:
-        for holder, variables in _averaged(self.model):
+        averaged = _averaged(self.model)
+        for holder, variables in averaged:
             if not holder.averages_are_in:
                 holder.put_averages_in(variables)
                 self._has_put_in = True
+        if _statistics(averaged).put_in(self.model):
+            self._has_put_in = True
 
     def _put_back(self) -> None:
         self._has_put_in = False
         if self.model not in _held_in:
-            for holder, _ in _averaged(self.model):
+            averaged = _averaged(self.model)
+            for holder, _ in averaged:
                 holder.put_weights_back()
+            _statistics(averaged).put_back()
 
 
 class _KerasAverages:
@@ -160,6 +178,7 @@ class _KerasAverages:
         # Not the optimizer, which is the key under which this is kept.
         self._optimizer = weakref.ref(optimizer)
         self._kept = KeptWeights()
+        self.statistics = MovingStatistics()
 
     @property
     def averages_are_in(self) -> bool:
@@ -200,6 +219,13 @@ def _averaged(model: keras.Model) -> list[tuple[_Holder, list[keras.Variable]]]:
     for own in _own_optimizers(model):
         found.append((own, own.averaged_weights))
     return found
+
+
+def _statistics(
+    averaged: Sequence[tuple[_Holder, list[keras.Variable]]],
+) -> MovingStatistics:
+    """Those that the first optimizer keeps; where there is none, nothing is shown."""
+    return averaged[0][0].statistics if averaged else MovingStatistics()
 
 
 def _own_optimizers(model: keras.Model) -> list[SecondGradientOptimizer]:

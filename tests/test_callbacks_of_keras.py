@@ -84,9 +84,10 @@ def test_model_checkpoint_saves_what_is_logged(whole, network, tmp_path):
         assert loss_of(model) == pytest.approx(loss, **SAME)
 
 
+@first_fast(network=[networks.convolution, networks.dense])
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_early_stopping_restores_what_is_logged(mode):
-    model = model_of()
+def test_early_stopping_restores_what_is_logged(mode, network):
+    model = model_of(network=network)
     stop = keras.callbacks.EarlyStopping(
         "val_loss", patience=1, mode=mode, restore_best_weights=True
     )
@@ -134,30 +135,41 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def resumed_by_backup(folder):
+def normed():
+    return keras.Sequential(
+        [
+            keras.layers.Input((6,)),
+            keras.layers.Dense(8, "tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(networks.CLASSES),
+        ]
+    )
+
+
+def resumed_by_backup(folder, make):
     def backup():
         return keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
 
     with pytest.raises(KeyboardInterrupt):
-        fit(model_of(), backup(), Stop())
-    model = model_of()
+        fit(make(), backup(), Stop())
+    model = make()
     return model, fit(model, backup())
 
 
-def resumed_by_file(folder):
+def resumed_by_file(folder, make):
     file = folder / "model.keras"
     with pytest.raises(KeyboardInterrupt):
-        fit(model_of(), keras.callbacks.ModelCheckpoint(file), Stop())
+        fit(make(), keras.callbacks.ModelCheckpoint(file), Stop())
     model = keras.saving.load_model(file)
     return model, fit(model, initial_epoch=2)
 
 
-def resumed_by_weights(folder):
+def resumed_by_weights(folder, make):
     file = folder / "model.weights.h5"
     saving = keras.callbacks.ModelCheckpoint(file, save_weights_only=True)
     with pytest.raises(KeyboardInterrupt):
-        fit(model_of(), saving, Stop())
-    model = model_of()
+        fit(make(), saving, Stop())
+    model = make()
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         # Keras skips the state of one that is not built.
         model.optimizer.build(model.trainable_variables)
@@ -173,14 +185,22 @@ RESUMED = {
 
 
 @first_fast(policy=["float32", "mixed_float16"])
+@first_fast(network=[normed, networks.dense])
 @pytest.mark.parametrize("way", RESUMED)
-def test_a_training_goes_on_from_the_weights_behind_it(way, policy, tmp_path):
-    """Though the file holds the averages: they are what was validated."""
+def test_a_training_goes_on_from_the_weights_behind_it(way, network, policy, tmp_path):
+    """Though the file holds the averages: they are what was validated.
+
+    BatchNorm's statistics are corrected by all steps since they started.
+    """
+
+    def make():
+        return model_of(network=network)
+
     keras.config.set_dtype_policy(policy)
     try:
-        whole = model_of()
+        whole = make()
         logged = fit(whole)
-        model, logged_later = RESUMED[way](tmp_path)
+        model, logged_later = RESUMED[way](tmp_path, make)
     finally:
         keras.config.set_dtype_policy("float32")
     assert logged_later == logged[2:]
@@ -194,20 +214,23 @@ class Doubled(keras.Model):
     def __init__(self):
         super().__init__()
         self.one, self.other = keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)
+        self.norm = keras.layers.BatchNormalization()
         self.first, self.second = FuzzyHess(seed=0), FuzzyHess(seed=1)
 
     def build(self, shape):
         self.one.build(shape)
+        self.norm.build((None, 8))
         self.other.build((None, 8))
 
-    def call(self, x):
-        return self.other(self.one(x))
+    def call(self, x, training=None):
+        return self.other(self.norm(self.one(x), training=training))
 
     def train_step(self, data):
         x, y = data
         for optimizer, layer in ((self.first, self.one), (self.second, self.other)):
             with tf.GradientTape() as tape:
-                loss = optimizer.scale_loss(self.compute_loss(x, y, self(x)))
+                predicted = self(x, training=True)
+                loss = optimizer.scale_loss(self.compute_loss(x, y, predicted))
             weights = layer.trainable_variables
             optimizer.apply(tape.gradient(loss, weights), weights)
         return {"loss": loss}

@@ -126,16 +126,16 @@ class KeptWeights:
 
 
 def split(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray], prefix: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A saved state without kept weights, and these.
+    """A saved state without what is kept under a prefix, and that.
 
     Example:
 
-    >>> split({"momentum": np.zeros(1), "kept:0": np.ones(1)})
+    >>> split({"momentum": np.zeros(1), "kept:0": np.ones(1)}, PREFIX)
     ({'momentum': array([0.])}, {'kept:0': array([1.])})
     """
-    kept = {n: v for n, v in values.items() if n.startswith(f"{PREFIX}:")}
+    kept = {n: v for n, v in values.items() if n.startswith(f"{prefix}:")}
     return {n: v for n, v in values.items() if n not in kept}, kept
 
 

@@ -16,7 +16,12 @@ import tensorflow as tf
 
 from keras_fuzzyhess import arguments
 from keras_fuzzyhess.algorithm import Algorithm
-from keras_fuzzyhess.backend import refusals, saved_state
+from keras_fuzzyhess.backend import (
+    kept_weights,
+    moving_statistics,
+    refusals,
+    saved_state,
+)
 from keras_fuzzyhess.backend.closure import ClosureGradients, refuse_noise
 from keras_fuzzyhess.backend.divergence import Divergence
 from keras_fuzzyhess.backend.finite_steps import FiniteSteps, is_finite_step
@@ -31,6 +36,7 @@ from keras_fuzzyhess.backend.minibatch import (
     scalar_loss,
     sum_of_losses,
 )
+from keras_fuzzyhess.backend.moving_statistics import MovingStatistics
 from keras_fuzzyhess.backend.outside_functions import outside_functions
 from keras_fuzzyhess.backend.own_optimizers import OwnOptimizerWarning
 from keras_fuzzyhess.backend.replay import GradientReplay
@@ -75,6 +81,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._warn_of_own_optimizer = OwnOptimizerWarning()
         self._loaded_state: Mapping[str, np.ndarray] = {}
         self._kept = KeptWeights()
+        self.statistics = MovingStatistics()  # of the model that it trains
         self._puts_back_when_built = False
         # Of each variable, by its id: how it is called, what it begins as.
         self._names: dict[int, str] = {}
@@ -542,6 +549,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         elif (step := int(self.iterations.numpy())) > 0 and step != self._kept.step:
             finalize()
         self._kept.forget()
+        self.statistics.forget()
         self.warn_of_skipped_steps()
         self.warn_of_divergence()
         self._divergence.begin_anew()
@@ -730,6 +738,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if self.built:
             values = {name: v.numpy() for name, v in self._variables_by_name().items()}
             values |= self._kept.saved(self._trainable_variables)
+        if values:
+            values = {**values, **self.statistics.saved()}
         saved_state.write_state(store, values, type(self).__name__)
 
     def load_own_variables(self, store) -> None:
@@ -749,12 +759,14 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
                 "optimizer starts anew. The weights are loaded.",
                 stacklevel=2,
             )
+        values, statistics = split(values or {}, moving_statistics.PREFIX)
         if not values:
             self.start_anew()
         elif self.built:
             self._assign_state(values)
         else:
             self._loaded_state = values
+        self.statistics.load(statistics)
 
     def start_anew(self) -> None:
         """Forgets all but its arguments: the next step is a first one.
@@ -770,6 +782,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """
         self._loaded_state = {}
         self._kept.forget()
+        self.statistics.forget()
         if not self.built:
             return
         # Arguments stay, and random numbers, which need not come again.
@@ -814,7 +827,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
     def _assign_state(self, values: Mapping[str, np.ndarray]) -> None:
         variables = self._variables_by_name()
-        values, kept = split(values)
+        values, kept = split(values, kept_weights.PREFIX)
         saved_state.check_state_fits(values, variables)
         if self._averages_weights:
             self._average.trust_all()

@@ -1,0 +1,426 @@
+"""BatchNorm's statistics without their start where averages are shown, and back."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
+from keras_fuzzyhess.backend.moving_statistics import without_start
+from tests.helpers import networks
+from tests.helpers.fast import first_fast
+from tests.helpers.small_training import assert_same, compiled
+
+OPTIMIZERS = {
+    "Adam": lambda **kwargs: keras.optimizers.Adam(0.01, use_ema=True, **kwargs),
+    "FuzzyHess": lambda **kwargs: FuzzyHess(seed=0, **kwargs),
+}
+STEPS = 4  # of an epoch
+EPOCHS = 3
+MOMENTUM = 0.9
+
+
+class Spy(keras.callbacks.Callback):
+    """The statistics of a layer at each event of a training, and all variables."""
+
+    def __init__(self, norm=None):
+        super().__init__()
+        self.norm = norm
+        self.seen = {"begin": [], "batch": [], "test": [], "epoch": []}
+        self.variables = []
+
+    def note(self, event):
+        norm = self.norm or norms_of(self.model)[0]
+        self.seen[event].append(statistics_of(norm))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.note("begin")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.note("batch")
+        self.variables.append(state_of(self.model))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.note("test")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.note("epoch")
+
+    @property
+    def last_steps(self):
+        """The statistics after the last step of each epoch."""
+        return self.seen["batch"][STEPS - 1 :: STEPS]
+
+
+def norms_of(model):
+    return [x for x in model.layers if isinstance(x, layers.BatchNormalization)]
+
+
+def statistics_of(norm):
+    return np.array(norm.moving_mean), np.array(norm.moving_variance)
+
+
+def state_of(model):
+    return [np.array(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def first_layer(**kwargs):
+    """BatchNorm of the input, whose statistics can be computed without the network."""
+    norm = layers.BatchNormalization(**{"momentum": MOMENTUM} | kwargs)
+    return keras.Sequential([layers.Input((6,)), norm, layers.Dense(networks.CLASSES)])
+
+
+def model_of(make=OPTIMIZERS["Adam"], network=first_layer):
+    keras.utils.set_random_seed(0)
+    return compiled(make(), network())
+
+
+def data_of(model):
+    known = model if getattr(model, "inputs", None) else networks.dense()
+    x, y = networks.data(known, batches=STEPS)
+    return 3 * x + 5, y
+
+
+def fit(model, *callbacks, first=AveragesInValidation, **kwargs):
+    data = data_of(model)
+    kwargs = {"validation_data": data, "shuffle": False, "verbose": 0} | kwargs
+    return model.fit(
+        *data,
+        **{"epochs": EPOCHS, "batch_size": networks.BATCH} | kwargs,
+        callbacks=[*([first()] if first else []), *callbacks],
+    ).history["val_loss"]
+
+
+def corrected(statistics, steps, momentum=MOMENTUM):
+    share = momentum**steps
+    mean, variance = (np.float64(each) for each in statistics)
+    return mean / (1 - share), (variance - share) / (1 - share)
+
+
+def assert_close(a, b):
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-5)
+
+
+@first_fast(optimizer=OPTIMIZERS)
+def test_what_is_shown_is_the_weighted_mean_of_the_minibatches(optimizer):
+    """Computed from the data, without any start."""
+    model, behind = model_of(OPTIMIZERS[optimizer]), Spy()
+    fit(model, behind)
+    batches = np.split(data_of(model)[0], STEPS) * EPOCHS
+    of_batches = [(x.mean(axis=0), x.var(axis=0)) for x in batches]
+    for epoch in range(EPOCHS):
+        steps = STEPS * (epoch + 1)
+        ages = np.arange(steps)[::-1]
+        weights = MOMENTUM**ages / np.sum(MOMENTUM**ages)
+        expected = [
+            np.average(
+                [each[i] for each in of_batches[:steps]], axis=0, weights=weights
+            )
+            for i in range(2)
+        ]
+        assert_close(behind.seen["epoch"][epoch], expected)
+        assert_same(behind.seen["test"][STEPS * epoch], behind.seen["epoch"][epoch])
+        assert_close(
+            behind.seen["epoch"][epoch], corrected(behind.last_steps[epoch], steps)
+        )
+    assert_same(statistics_of(norms_of(model)[0]), behind.seen["epoch"][-1])
+
+
+@first_fast(optimizer=["FuzzyHess", "Adam"])
+def test_the_training_goes_on_to_the_bit(optimizer):
+    behind, alone = Spy(), Spy()
+    make, network = OPTIMIZERS[optimizer], networks.convolution
+    fit(model_of(make, network), behind)
+    fit(model_of(make, network), alone, first=None)
+    assert len(alone.variables) == STEPS * EPOCHS
+    for got, expected in zip(behind.variables, alone.variables, strict=True):
+        assert_same(got, expected)
+    for shown, own in zip(behind.seen["epoch"], alone.seen["epoch"], strict=True):
+        assert (shown[0] != own[0]).any()
+        assert (shown[1] != own[1]).any()
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OfParts(keras.Model):
+    """BatchNorm in a list, a dict, a layer, a model and a wrapper."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+
+        def norm():
+            return layers.BatchNormalization(momentum=MOMENTUM)
+
+        self.listed, self.named = [norm()], {"a": [norm()]}
+        self.inner = keras.Sequential([keras.Sequential([norm()])])
+        self.wrapper = layers.TimeDistributed(norm())
+        self.last = layers.Dense(networks.CLASSES)
+
+    def norms(self):
+        inner = self.inner.layers[0].layers
+        return [*self.listed, *self.named["a"], *inner, self.wrapper.layer]
+
+    def call(self, x, training=None):
+        for layer in (*self.listed, *self.named["a"], self.inner):
+            x = layer(x, training=training)
+        x = self.wrapper(x[:, None], training=training)
+        return self.last(x[:, 0])
+
+
+@first_fast(built=[False, True])
+def test_layers_anywhere_in_the_model_and_those_that_fit_makes(built):
+    model = model_of(network=OfParts)
+    if built:
+        model(data_of(model)[0])
+    spies = [Spy(norm) for norm in model.norms()]
+
+    class Begin(keras.callbacks.Callback):
+        """Nothing is to be seen of layers that are not made yet."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            for spy in spies if epoch else []:
+                spy.on_epoch_begin(epoch)
+
+    for spy in spies:
+        spy.on_epoch_begin = lambda *_: None
+    fit(model, *spies, Begin())
+    assert len(spies) == 4
+    for spy in spies:
+        for epoch, shown in enumerate(spy.seen["epoch"]):
+            steps = STEPS * (epoch + 1)
+            assert_close(shown, corrected(spy.last_steps[epoch], steps))
+            assert (shown[0] != spy.last_steps[epoch][0]).any()
+
+
+def frozen():
+    model = first_layer()
+    norms_of(model)[0].trainable = False
+    return model
+
+
+class Inferring(keras.Model):
+    """BatchNorm that its model calls as in inference."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = layers.BatchNormalization()
+        self.last = layers.Dense(networks.CLASSES)
+
+    def call(self, x):
+        return self.last(self.norm(x, training=False))
+
+
+def inferring():
+    model = Inferring()
+    model(np.zeros((1, 6), "float32"))
+    return model
+
+
+def trained_before():
+    model = first_layer()
+    norms_of(model)[0].moving_mean.assign(np.full(6, 5.0))
+    return model
+
+
+@pytest.mark.parametrize("network", [frozen, inferring, trained_before])
+def test_what_does_not_move_or_had_no_start_is_not_touched(network):
+    model, behind, alone = model_of(network=network), Spy(), Spy()
+    first = statistics_of(norms_of(model)[0])
+    fit(model, behind)
+    fit(model_of(network=network), alone, first=None)
+    for event, seen in behind.seen.items():
+        for got, expected in zip(seen, alone.seen[event], strict=True):
+            assert_same(got, expected)
+            if network is not trained_before:
+                assert_same(got, first)
+
+
+def test_a_second_training_starts_from_what_was_left_without_correction():
+    model, behind = model_of(), Spy()
+    fit(model)
+    left = statistics_of(norms_of(model)[0])
+    fit(model, behind)
+    assert_same(behind.seen["begin"][0], left)
+    for shown, own in zip(behind.seen["epoch"], behind.last_steps, strict=True):
+        assert_same(shown, own)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Once, in the second epoch."""
+
+    def __init__(self, event):
+        super().__init__()
+        self.epoch, self.event = 0, event
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.event, self.epoch, batch) == ("training", 1, 1):
+            raise KeyboardInterrupt
+
+    def on_test_batch_end(self, batch, logs=None):
+        if (self.event, self.epoch) == ("validation", 1):
+            raise KeyboardInterrupt
+
+
+@first_fast(count=[2, 1])
+@first_fast(optimizer=["FuzzyHess", "Adam"])
+def test_after_an_interrupt_in_a_validation_it_goes_on_from_the_statistics(
+    optimizer, count
+):
+    make = OPTIMIZERS[optimizer]
+    more = [AveragesInValidation() for _ in range(count - 1)]
+    whole = model_of(make)
+    logged = fit(whole)
+    model = model_of(make)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, *more, Interrupt("validation"))
+    assert fit(model, *more, initial_epoch=2) == logged[2:]
+    assert_same(state_of(model), state_of(whole))
+
+
+def test_after_an_interrupt_in_an_epoch_nothing_is_corrected_any_more():
+    """What has become of the statistics since is not known."""
+    model, behind = model_of(), Spy()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, Interrupt("training"))
+    fit(model, behind)
+    assert_same(behind.seen["epoch"][0], behind.last_steps[0])
+
+
+def test_a_file_of_the_middle_of_an_epoch_tells_when_they_started(tmp_path):
+    file = tmp_path / "model.keras"
+    make, steps = OPTIMIZERS["FuzzyHess"], STEPS + 2
+    saving = keras.callbacks.ModelCheckpoint(file, save_freq=steps)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model_of(make), saving, Interrupt("training"))
+    model, behind = keras.saving.load_model(file), Spy()
+    fit(model, behind)
+    for epoch, shown in enumerate(behind.seen["epoch"]):
+        total = steps + STEPS * (epoch + 1)
+        assert_close(shown, corrected(behind.last_steps[epoch], total))
+
+
+def test_statistics_loaded_behind_a_saved_state_are_not_those_that_it_tells_of(
+    tmp_path,
+):
+    file = tmp_path / "model.keras"
+    model = model_of(OPTIMIZERS["FuzzyHess"])
+    fit(model, keras.callbacks.ModelCheckpoint(file), epochs=1)
+    model, behind = keras.saving.load_model(file), Spy()
+    new = np.full(6, 5.0), np.full(6, 2.0)
+    norms_of(model)[0].moving_mean.assign(new[0])
+    norms_of(model)[0].moving_variance.assign(new[1])
+    fit(model, behind)
+    assert_same(behind.seen["begin"][0], new)
+    assert_same(behind.seen["epoch"][0], behind.last_steps[0])
+
+
+@first_fast(new=[0.0, 7.0])
+def test_statistics_that_a_callback_sets_stay(new):
+    """And are corrected from there if they are set to zeros and ones."""
+
+    class Set(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                norm = norms_of(self.model)[0]
+                norm.moving_mean.assign(np.full(6, new))
+                norm.moving_variance.assign(np.ones(6))
+
+    model, behind = model_of(), Spy()
+    fit(model, Set(), behind)
+    assert_same(behind.seen["begin"][1], (np.full(6, new), np.ones(6)))
+    own = behind.last_steps[1]
+    expected = own if new else corrected(own, STEPS)
+    assert_close(behind.seen["epoch"][1], expected)
+
+
+def test_minibatches_of_an_accumulated_gradient_count_each():
+    def make():
+        return OPTIMIZERS["Adam"](gradient_accumulation_steps=3)
+
+    behind = Spy()
+    fit(model_of(make), behind)
+    for epoch, shown in enumerate(behind.seen["epoch"]):
+        steps = STEPS * (epoch + 1)
+        assert_close(shown, corrected(behind.last_steps[epoch], steps))
+
+
+def test_a_layer_that_is_called_twice_has_no_negative_variance():
+    def shared():
+        norm = layers.BatchNormalization()
+        x = layers.Input((6,))
+        return keras.Model(x, layers.Dense(networks.CLASSES)(norm(norm(0.01 * x))))
+
+    behind = Spy()
+    fit(model_of(network=shared), behind)
+    for _, variance in behind.seen["epoch"]:
+        assert (variance >= 0).all()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.0])
+def test_a_momentum_that_leaves_nothing_to_correct(momentum):
+    model, behind = model_of(network=lambda: first_layer(momentum=momentum)), Spy()
+    fit(model, behind)
+    for shown, own in zip(behind.seen["epoch"], behind.last_steps, strict=True):
+        assert_same(shown, own)
+
+
+def test_statistics_that_are_not_finite_stay_so():
+    model, behind = model_of(), Spy()
+    x, y = data_of(model)
+    x[0, 0] = np.nan
+    model.fit(x, y, verbose=0, callbacks=[AveragesInValidation(), behind])
+    mean, variance = behind.seen["epoch"][0]
+    assert np.isnan(mean[0])
+    assert_same(statistics_of(norms_of(model)[0]), (mean, variance))
+
+
+RENORM = "renorm" in inspect.signature(layers.BatchNormalization).parameters
+
+
+@pytest.mark.skipif(not RENORM, reason="Keras has none")
+def test_renormalization_averages_deviations():
+    model, behind = model_of(network=lambda: first_layer(renorm=True)), Spy()
+    fit(model, behind)
+    x = data_of(model)[0]
+    _, variance = behind.seen["epoch"][-1]
+    np.testing.assert_allclose(variance, x.var(axis=0), rtol=0.3)
+    assert (behind.last_steps[0][1] < 0.6 * behind.seen["epoch"][0][1]).all()
+
+
+def test_averages_in_shows_them_in_the_middle_of_an_epoch():
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            (norm,) = norms_of(self.model)
+            own = statistics_of(norm)
+            with averages_in(self.model):
+                assert_close(statistics_of(norm), corrected(own, batch + 1))
+            assert_same(statistics_of(norm), own)
+
+    fit(model_of(), Look(), epochs=1)
+
+
+def test_two_replicas(two_replicas):
+    def trained(*callbacks, first=AveragesInValidation):
+        with two_replicas.scope():
+            model = model_of()
+        fit(model, *callbacks, first=first)
+
+    behind, alone = Spy(), Spy()
+    trained(behind)
+    trained(alone, first=None)
+    for got, expected in zip(behind.variables, alone.variables, strict=True):
+        assert_same(got, expected)
+    for epoch, shown in enumerate(behind.seen["epoch"]):
+        steps = STEPS * (epoch + 1)
+        assert_close(shown, corrected(behind.last_steps[epoch], steps))
+
+
+def test_the_share_is_at_most_the_smallest_variance():
+    mean, variance = without_start(np.array([1.0, 2.0]), np.array([0.2, 0.6]), 0.5)
+    np.testing.assert_allclose(mean, [1.25, 2.5])
+    np.testing.assert_allclose(variance, [0, 0.5])
