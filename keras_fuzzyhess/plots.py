@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from skfuzzy.control import ControlSystem
 
+__all__ = ["plot_history", "plot_memberships", "plot_rule_activity", "plot_surface"]
+
 GRID = 101
 """Points of each axis of a heat map."""
 
