@@ -2,8 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := results/bench-quick
 
-.PHONY: demo test test-slow test-matrix contract fuzz sweep kills lint format clean bench bench-quick \
-	bench-practice
+.PHONY: demo test test-slow test-matrix contract fuzz sweep kills lint format docs clean bench \
+	bench-quick bench-practice
 
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
@@ -51,6 +51,10 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The pages of docs/ and the API reference as a site: site/index.html. Takes seconds.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
+
 # Runs what is missing in benchmarks/results/workloads: delete it to run all again.
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
@@ -71,8 +75,8 @@ bench-practice: .venv/ready
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet \
-		--editable ".[benchmarks,dev,examples,imagenet,optuna,plots,tuner]"
+		--editable ".[benchmarks,dev,docs,examples,imagenet,optuna,plots,tuner]"
 	touch $@
 
 clean:
-	rm -rf .venv .matrix build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .matrix build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from skfuzzy.control import ControlSystem
 
+__all__ = ["plot_history", "plot_memberships", "plot_rule_activity", "plot_surface"]
+
 GRID = 101
 """Points of each axis of a heat map."""
 
@@ -44,7 +46,7 @@ def plot_memberships(rule_base: RuleBase) -> np.ndarray:
         rule_base: A `RuleBase`.
 
     Returns:
-        Array [2, 2] of matplotlib's axes: inputs above, outputs below. Save with
+        Array [2, 2] of matplotlib's axes, inputs above, outputs below. Save with
         `axes[0, 0].figure.savefig(path)`.
 
     Raises:
@@ -87,7 +89,7 @@ def plot_surface(
         history: `FuzzyHessMonitor.history` of a training. Defaults to no path.
 
     Returns:
-        Array [2] of matplotlib's axes: the gain's output and `beta_3`.
+        Array [2] of matplotlib's axes, for the gain's output and `beta_3`.
 
     Raises:
         TypeError: if `rule_base` or `history` is of another type.
@@ -138,7 +140,7 @@ def plot_history(history: History) -> np.ndarray:
         history: `FuzzyHessMonitor.history` of a training.
 
     Returns:
-        Array [4] of matplotlib's axes: loss, loss trend, gain, `beta_3`.
+        Array [4] of matplotlib's axes, for loss, loss trend, gain and `beta_3`.
 
     Raises:
         TypeError: if `history` is no mapping.

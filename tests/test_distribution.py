@@ -32,7 +32,9 @@ def distributions(tmp_path_factory):
     """A sdist, and the wheel that is built from it alone."""
     output, checkout = (tmp_path_factory.mktemp(name) for name in ("dist", "checkout"))
     # An `egg-info` that is left would name files for setuptools to take.
-    left = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "__pycache__")
+    left = shutil.ignore_patterns(
+        ".*", "*.egg-info", "build", "dist", "site", "__pycache__"
+    )
     shutil.copytree(ROOT, checkout, ignore=left, dirs_exist_ok=True)
     build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", output)
     run(*build, checkout, cwd=output)
@@ -65,7 +67,7 @@ def test_sdist_holds_what_the_tests_need(distributions):
         (ROOT / "benchmarks").rglob("*.json*"),
     )
     assert {path.relative_to(ROOT) for path in (*pages, *results)} <= names
-    assert {Path("README.md"), Path("LICENSE"), Path("Makefile")} <= names
+    assert set(map(Path, ("README.md", "LICENSE", "Makefile", "mkdocs.yml"))) <= names
     assert not {path for path in names if path.suffix == ".pyc"}
 
 

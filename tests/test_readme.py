@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WITHOUT_PYTHON = ["devices.md", "distributed_tuning.md", "imagenet.md", "limits.md"]
-WITHOUT_PYTHON += ["method.md", "reliability.md", "results.md"]
+WITHOUT_PYTHON += ["method.md", "reference.md", "reliability.md", "results.md"]
 
 every_page = pytest.mark.parametrize(
     "page",

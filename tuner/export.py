@@ -33,7 +33,7 @@ def best_rule_base(tuner: keras_tuner.Tuner) -> RuleBase:
         tuner: A tuner after `search`.
 
     Returns:
-        A `RuleBase`: `best_rule_base(tuner).save("tuned.json")`, then
+        A `RuleBase`, for `best_rule_base(tuner).save("tuned.json")`, then
         `FuzzyHess(rule_base="tuned.json")`.
 
     Raises:
