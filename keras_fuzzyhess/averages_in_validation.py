@@ -24,7 +24,8 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     """Puts the averages of `use_ema` in the place of the weights, and the weights back.
 
     For what is to see or save the averages during a training. The weights are kept as a
-    copy meanwhile, so that it goes on from them to the bit; what is set then stays.
+    copy meanwhile, so that it goes on from them to the bit. Weights that you set inside
+    the `with` stay.
     Without `use_ema`, before the first step, and where the averages are in the model
     already, nothing changes.
 
@@ -44,22 +45,16 @@ def averages_in(model: keras.Model) -> Iterator[None]:
     >>> bool(averages[0] != weights[0]), bool(model.get_weights()[0] == weights[0])
     (True, True)
     """
-    averaged = _averaged(model)
-    if any(holder.averages_are_in for holder, _ in averaged):
+    if any(holder.averages_are_in for holder, _ in _averaged(model)):
         yield
         return
-    for holder, variables in averaged:
-        holder.put_averages_in(variables)
-    statistics = _statistics(averaged)
-    statistics.put_in(model)
     _held_in.add(model)
     try:
+        _put_in(model)
         yield
     finally:
         _held_in.discard(model)
-        for holder, _ in averaged:
-            holder.put_weights_back()
-        statistics.put_back()
+        _put_back(model)
 
 
 class AveragesInValidation(keras.callbacks.Callback):
@@ -116,27 +111,27 @@ class AveragesInValidation(keras.callbacks.Callback):
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Checks the order, and puts weights in again that an interrupt has left."""
         _check_order(self)
-        self._put_back()
+        self._back()
         for optimizer in _own_optimizers(self.model):
             optimizer.finalized_by_a_callback(True)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again, those of a file that has been loaded among them."""
-        self._put_back()
+        self._back()
         _statistics(_averaged(self.model)).note(self.model)
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights out, averages in."""
-        self._put_in()
+        self._has_put_in = _put_in(self.model)
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Weights in again."""
         if self._has_put_in:
-            self._put_back()
+            self._back()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Averages in, for the callbacks behind this one; tells what is to be told."""
-        self._put_in()
+        _put_in(self.model)
         for optimizer in optimizers_of(self.model):
             if isinstance(optimizer, SecondGradientOptimizer):
                 optimizer.warn_of_skipped_steps()
@@ -148,27 +143,33 @@ class AveragesInValidation(keras.callbacks.Callback):
         for holder, _ in _averaged(self.model):
             holder.statistics.forget()
             if isinstance(holder, _KerasAverages):
-                holder.forget_weights()
+                holder.leave_in()
         for optimizer in _own_optimizers(self.model):
             optimizer.finalize_variable_values(optimizer.averaged_weights)
             optimizer.finalized_by_a_callback(False)
 
-    def _put_in(self) -> None:
-        averaged = _averaged(self.model)
-        for holder, variables in averaged:
-            if not holder.averages_are_in:
-                holder.put_averages_in(variables)
-                self._has_put_in = True
-        if _statistics(averaged).put_in(self.model):
-            self._has_put_in = True
-
-    def _put_back(self) -> None:
+    def _back(self) -> None:
         self._has_put_in = False
         if self.model not in _held_in:
-            averaged = _averaged(self.model)
-            for holder, _ in averaged:
-                holder.put_weights_back()
-            _statistics(averaged).put_back()
+            _put_back(self.model)
+
+
+def _put_in(model: keras.Model) -> bool:
+    """Averages in; whether any was not there before."""
+    averaged, has_put_in = _averaged(model), False
+    for holder, variables in averaged:
+        if not holder.averages_are_in:
+            holder.put_averages_in(variables)
+            has_put_in = True
+    return _statistics(averaged).put_in(model) or has_put_in
+
+
+def _put_back(model: keras.Model) -> None:
+    """Weights in, last the first: two optimizers may step the same weights."""
+    averaged = _averaged(model)
+    for holder, _ in reversed(averaged):
+        holder.put_weights_back()
+    _statistics(averaged).put_back()
 
 
 class _KerasAverages:
@@ -178,6 +179,7 @@ class _KerasAverages:
         # Not the optimizer, which is the key under which this is kept.
         self._optimizer = weakref.ref(optimizer)
         self._kept = KeptWeights()
+        self._left_in_at = 0
         self.statistics = MovingStatistics()
 
     @property
@@ -185,16 +187,25 @@ class _KerasAverages:
         return self._kept.are_out
 
     def put_averages_in(self, variables: Sequence[keras.Variable]) -> None:
-        optimizer = self._optimizer()
-        if optimizer is not None and optimizer.built:
-            finalize = functools.partial(optimizer.finalize_variable_values, variables)
-            self._kept.replace(variables, finalize, int(optimizer.iterations.numpy()))
+        optimizer, step = self._optimizer(), self._steps_taken()
+        if optimizer is None or step == self._left_in_at:
+            return  # no average before the first step, and none but those in the model
+        finalize = functools.partial(optimizer.finalize_variable_values, variables)
+        self._kept.replace(variables, finalize, step)
 
     def put_weights_back(self) -> None:
         self._kept.put_back()
 
-    def forget_weights(self) -> None:
+    def leave_in(self) -> None:
+        """What a training has ended with stays."""
         self._kept.forget()
+        self._left_in_at = self._steps_taken()
+
+    def _steps_taken(self) -> int:
+        optimizer = self._optimizer()
+        if optimizer is None or not optimizer.built:
+            return 0
+        return int(optimizer.iterations.numpy())
 
 
 _Holder = SecondGradientOptimizer | _KerasAverages
@@ -240,6 +251,8 @@ def _own_optimizers(model: keras.Model) -> list[SecondGradientOptimizer]:
 
 def _check_order(callback: AveragesInValidation) -> None:
     """Raises a `ValueError` if a callback in the list of `fit` must be elsewhere."""
+    if not _averaged(callback.model):
+        return  # nothing is put in
     listed = _listed_with(callback)
     names = [type(each).__name__ for each in listed]
     received = f"Received: callbacks={names}."

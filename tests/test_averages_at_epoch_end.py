@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
+from keras_fuzzyhess import SALO, AveragesInValidation, FuzzyHess, averages_in
 from tests.helpers import networks
 from tests.helpers.fast import first_fast
 from tests.helpers.small_training import assert_same, compiled
@@ -191,3 +192,126 @@ def test_evaluation_alone_puts_the_weights_back():
     assert_same(spy.seen["test"][0], averages)
     assert_same(model.get_weights(), weights)
     assert_differ(averages, weights)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [*OPTIMIZERS.values(), lambda: SALO(use_ema=True)],
+    ids=[*OPTIMIZERS, "SALO"],
+)
+def test_before_the_first_step_there_is_no_average(make):
+    """Keras's begin as zeros."""
+    model = model_of(make)
+    model.optimizer.build(model.trainable_variables)
+    weights = model.get_weights()
+    with averages_in(model):
+        assert_same(model.get_weights(), weights)
+    model.evaluate(*networks.data(model), callbacks=[AveragesInValidation()], verbose=0)
+    assert_same(model.get_weights(), weights)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [*OPTIMIZERS.values(), lambda: SALO(use_ema=True)],
+    ids=[*OPTIMIZERS, "SALO"],
+)
+def test_what_a_training_has_ended_with_is_the_average(make):
+    """Also where `EarlyStopping` has restored it."""
+    model = model_of(make)
+    stop = keras.callbacks.EarlyStopping(
+        "val_loss", mode="max", patience=1, restore_best_weights=True
+    )
+    fit(model, AveragesInValidation(), stop, epochs=6)
+    weights = model.get_weights()
+    with averages_in(model):
+        assert_same(model.get_weights(), weights)
+
+
+def test_two_optimizers_of_the_same_weights():
+    class Shared(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+            self.own = [FuzzyHess(seed=0), FuzzyHess(seed=1)]
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            x, y = data
+            for optimizer in self.own:
+                with tf.GradientTape() as tape:
+                    loss = optimizer.scale_loss(self.compute_loss(x, y, self(x)))
+                weights = self.trainable_variables
+                optimizer.apply(tape.gradient(loss, weights), weights)
+            return {"loss": loss}
+
+    def weights_of_steps(*callbacks):
+        keras.utils.set_random_seed(0)
+        model, spy = Shared(), Spy()
+        model.build((None, 6))
+        model.compile(optimizer=None, loss=networks.cross_entropy)
+        x, y = networks.data(networks.dense(), batches=4)
+        model.fit(
+            x, y, epochs=3, batch_size=16, shuffle=False, verbose=0,
+            validation_data=(x, y), callbacks=[*callbacks, spy],
+        )  # fmt: skip
+        return spy.seen["batch"]
+
+    with_callback = weights_of_steps(AveragesInValidation())
+    alone = weights_of_steps()
+    for got, expected in zip(with_callback, alone, strict=True):
+        assert_same(got, expected)
+
+
+def test_an_interrupt_while_averages_are_put_in_leaves_the_weights(monkeypatch):
+    model = model_of(OPTIMIZERS["FuzzyHess"])
+    fit(model, epochs=1)
+    x, y = networks.data(model)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    weights = model.get_weights()
+
+    def interrupted(self, variables):
+        variables[0].assign(tf.zeros_like(variables[0]))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        name = "_overwrite_model_variables_with_average_value"
+        patch.setattr(FuzzyHess, name, interrupted)
+        with averages_in(model):
+            raise AssertionError("not reached")
+    assert_same(model.get_weights(), weights)
+
+
+def test_a_nested_evaluation_leaves_the_averages_where_they_are():
+    class Evaluate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            before = self.model.get_weights()
+            data = networks.data(self.model)
+            self.model.evaluate(*data, callbacks=[averages], verbose=0)
+            assert_same(self.model.get_weights(), before)
+
+    averages = AveragesInValidation()
+    fit(model_of(OPTIMIZERS["FuzzyHess"]), averages, Evaluate())
+
+
+def test_without_averages_the_order_does_not_matter():
+    stop = keras.callbacks.EarlyStopping(restore_best_weights=True)
+    fit(model_of(keras.optimizers.Adam), stop, AveragesInValidation())
+
+
+def test_kept_weights_are_forgotten_once_steps_were_taken_without_it(tmp_path):
+    file = tmp_path / "model.keras"
+    model = model_of(OPTIMIZERS["FuzzyHess"])
+    fit(model, AveragesInValidation(), keras.callbacks.ModelCheckpoint(file))
+    model = keras.saving.load_model(file)
+    model.layers[0].trainable = False
+    frozen = model.layers[0].get_weights()
+    model.compile(model.optimizer, networks.cross_entropy)
+    fit(model, epochs=1)
+    fit(model, AveragesInValidation(), epochs=1)
+    assert_same(model.layers[0].get_weights(), frozen)

@@ -31,8 +31,8 @@ class KeptWeights:
     on. What has been set since, by a step, a callback or a user, stays as it is.
 
     Attributes:
-        step: Integer, the number of steps taken when averages were put in that nobody
-            has taken out; None where there are none.
+        step: Integer, the number of steps taken when the averages that are in the model
+            were put in; None if there are none.
 
     Example:
 
@@ -60,7 +60,13 @@ class KeptWeights:
         """Keeps the weights, then puts their averages in by `install`."""
         self.step = step
         weights = [np.array(v) for v in variables]
-        install()
+        try:
+            install()
+        except BaseException:  # an interrupt, halfway
+            for variable, weight in zip(variables, weights, strict=True):
+                variable.assign(weight)
+            self.forget()
+            raise
         kept = [
             _Kept(variable, weight, _crc(variable))
             for variable, weight in zip(variables, weights, strict=True)

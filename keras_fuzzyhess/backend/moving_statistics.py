@@ -5,6 +5,7 @@ They start as zeros and ones and keep the share `momentum**t` of that after `t` 
 statistics of other ones. Adam corrects its averages for such a start; so it is here.
 """
 
+import math
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class _Start:
         step: Minibatches that the model had been trained on.
         seen: CRC-32 of its statistics when they were put in or out last.
         kept: Mean and variance themselves, while others are in their place.
+        was_set: Whether others had set them when they were to be put back.
     """
 
     number: int
@@ -34,6 +36,7 @@ class _Start:
     step: int
     seen: int
     kept: tuple[np.ndarray, np.ndarray] | None = None
+    was_set: bool = False
 
     @property
     def is_as_seen(self) -> bool:
@@ -47,13 +50,12 @@ class _Start:
 class MovingStatistics:
     """Puts corrected statistics in the place of a model's, and these back to the bit.
 
-    Steps are counted by what the model's optimizers count, minibatches of an
-    accumulated gradient each, of several optimizers together: rather too many than too
-    few, for the statistics are then corrected by less. A layer that is called several
-    times in a step has moved more often than that, and its share of the start is less
-    than is taken here; so it is taken for at most the smallest variance of the layer,
-    which it cannot exceed, and no variance becomes negative. Its means are too large in
-    the first steps, at most by the number of calls.
+    Steps are counted by what the model's optimizers count: each minibatch of an
+    accumulated gradient, and the steps of several optimizers together. Too many are
+    better than too few, for the statistics are then corrected by less. A layer that is
+    called several times in a step has moved more often than is counted. It shows where
+    a variance is below the share of the start, which it cannot be; then the smallest
+    power of the share is taken that it can have.
 
     Statistics that have not moved are not touched, nor are those that did not start as
     zeros and ones: trained before, loaded, or set by others on the way. They are saved
@@ -100,7 +102,13 @@ class MovingStatistics:
         """
         self.put_back()
         layers, now = _batch_norms(model), _minibatches(model)
-        steps = {key: s.step for key, s in self._starts.items() if s.is_as_seen}
+        # An interrupt in an epoch leaves statistics that have moved since.
+        has_stepped = now > self._noted_at
+        steps = {
+            key: start.step
+            for key, start in self._starts.items()
+            if start.is_as_seen or (has_stepped and not start.was_set)
+        }
         steps |= self._take_loaded(layers)
         self._starts = {}
         for number, layer in layers.items():
@@ -134,6 +142,7 @@ class MovingStatistics:
     def put_back(self) -> None:
         """Undoes `put_in`, but for statistics that have been set since."""
         for start in self._starts.values():
+            start.was_set |= start.kept is not None and not start.is_as_seen
             if start.kept is not None and start.is_as_seen:
                 _assign(start.layer, start.kept)
                 start.seen = _crc(start.layer)
@@ -199,16 +208,21 @@ def without_start(
     Args:
         mean: Array, an average that started as zeros.
         spread: Array, one that started as ones and has moved towards what is >= 0.
-        share: Float in [0, 1); it is taken for at most the smallest `spread`.
+        share: Float in [0, 1), that of one move a step. Where a `spread` is smaller,
+            there were more: then the first power of it that is not larger than any.
 
     Example:
 
     >>> without_start(np.array([0.5]), np.array([1.25]), share=0.75)
     (array([2.]), array([2.]))
-    >>> without_start(np.array([0.5]), np.array([0.5]), share=0.75)
-    (array([1.]), array([0.]))
+    >>> without_start(np.array([0.5]), np.array([0.75]), share=0.8)  # 0.8**2
+    (array([1.38888889]), array([0.30555556]))
     """
-    share = min(share, float(np.min(spread, initial=share)))
+    least = float(np.min(spread, initial=1.0))
+    if least <= 0:  # not what an average from ones can be
+        return mean, spread
+    if share > 0 and least < share:
+        share **= math.ceil(math.log(least) / math.log(share))
     return mean / (1 - share), (spread - share) / (1 - share)
 
 
@@ -252,7 +266,11 @@ def _crc(layer: keras.layers.BatchNormalization) -> int:
 def _minibatches(model: keras.Model) -> int:
     """As the optimizers of a model count them, together."""
     # Unlike `iterations`, also those between two steps of an accumulated gradient.
-    return sum(int(np.array(each._iterations)) for each in optimizers_of(model))
+    return sum(
+        int(np.array(each._iterations))
+        + getattr(each, "diagnostics", {}).get("skipped_steps", 0)
+        for each in optimizers_of(model)
+    )
 
 
 def _batch_norms(model: keras.Model) -> dict[int, keras.layers.BatchNormalization]:

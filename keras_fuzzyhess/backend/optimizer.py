@@ -83,6 +83,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._kept = KeptWeights()
         self.statistics = MovingStatistics()  # of the model that it trains
         self._puts_back_when_built = False
+        self._ended_at = 0  # steps taken when a training ended last
         # Of each variable, by its id: how it is called, what it begins as.
         self._names: dict[int, str] = {}
         self._first_values: dict[int, Callable] = {}
@@ -182,7 +183,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
     def apply(self, grads, trainable_variables=None) -> None:
         """Updates the weights, as in `keras.optimizers.Optimizer`.
 
-        If the loss or a gradient is not finite, it counts the step and does no more.
+        If the loss or a gradient is not finite, it counts the minibatch as skipped and
+        does no more.
 
         In eager code, where it cannot be seen how the gradients were computed, the step
         is taken without probes, and a warning says so once.
@@ -498,11 +500,15 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
         Unlike `finalize_variable_values`, after which the average starts anew.
         """
-        if self.built and self.use_ema:
-            install = functools.partial(
-                self._overwrite_model_variables_with_average_value, variables
-            )
-            self._kept.replace(variables, install, int(self.iterations.numpy()))
+        if not (self.built and self.use_ema):
+            return
+        step = int(self.iterations.numpy())
+        if step == self._ended_at:
+            return  # no average before the first step, and none but those in the model
+        install = functools.partial(
+            self._overwrite_model_variables_with_average_value, variables
+        )
+        self._kept.replace(variables, install, step)
 
     def put_weights_back(self) -> None:
         """Undoes `put_averages_in`, but for weights that have been set since.
@@ -513,6 +519,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         if not self.built:
             self._puts_back_when_built = True
             return
+        if self._kept.step != int(self.iterations.numpy()):
+            self._kept.forget()  # steps were taken from the averages
         were_set = self._kept.put_back()
         if self._averages_weights:
             for variable in were_set:
@@ -549,7 +557,10 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         elif (step := int(self.iterations.numpy())) > 0 and step != self._kept.step:
             finalize()
         self._kept.forget()
+        self._puts_back_when_built = False
         self.statistics.forget()
+        if not tf.inside_function():
+            self._ended_at = int(self.iterations.numpy())
         self.warn_of_skipped_steps()
         self.warn_of_divergence()
         self._divergence.begin_anew()
@@ -782,6 +793,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         """
         self._loaded_state = {}
         self._kept.forget()
+        self._ended_at = 0
         self.statistics.forget()
         if not self.built:
             return
@@ -822,6 +834,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             self._assign_state(self._loaded_state)
             self._loaded_state = {}
             if self._puts_back_when_built:
+                self._puts_back_when_built = False
                 with tf.init_scope():  # before the step that is being traced
                     self.put_weights_back()
 

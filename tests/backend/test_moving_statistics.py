@@ -282,13 +282,14 @@ def test_after_an_interrupt_in_a_validation_it_goes_on_from_the_statistics(
     assert_same(state_of(model), state_of(whole))
 
 
-def test_after_an_interrupt_in_an_epoch_nothing_is_corrected_any_more():
-    """What has become of the statistics since is not known."""
-    model, behind = model_of(), Spy()
+def test_after_an_interrupt_in_an_epoch_the_start_is_still_known():
+    model, first, behind = model_of(), Spy(), Spy()
     with pytest.raises(KeyboardInterrupt):
-        fit(model, Interrupt("training"))
+        fit(model, first, Interrupt("training"))
+    before = len(first.seen["batch"])
     fit(model, behind)
-    assert_same(behind.seen["epoch"][0], behind.last_steps[0])
+    expected = corrected(behind.last_steps[0], before + STEPS)
+    assert_close(behind.seen["epoch"][0], expected)
 
 
 def test_a_file_of_the_middle_of_an_epoch_tells_when_they_started(tmp_path):
@@ -349,16 +350,25 @@ def test_minibatches_of_an_accumulated_gradient_count_each():
         assert_close(shown, corrected(behind.last_steps[epoch], steps))
 
 
-def test_a_layer_that_is_called_twice_has_no_negative_variance():
-    def shared():
-        norm = layers.BatchNormalization()
-        x = layers.Input((6,))
-        return keras.Model(x, layers.Dense(networks.CLASSES)(norm(norm(0.01 * x))))
+@pytest.mark.parametrize("calls", [2, 3])
+def test_a_layer_that_is_called_several_times_in_a_step(calls):
+    """Its small variances tell that it has moved more often than there were steps."""
 
-    behind = Spy()
-    fit(model_of(network=shared), behind)
-    for _, variance in behind.seen["epoch"]:
-        assert (variance >= 0).all()
+    def shared():
+        norm, dense = layers.BatchNormalization(), layers.Dense(networks.CLASSES)
+        x = layers.Input((6,))
+        normed = [norm(0.01 * x) for _ in range(calls)]
+        return keras.Model(x, dense(layers.add(normed)))
+
+    model, behind = model_of(network=shared), Spy()
+    x = 0.01 * data_of(model)[0]
+    fit(model, behind)
+    for epoch, (mean, variance) in enumerate(behind.seen["epoch"]):
+        momentum, steps = norms_of(model)[0].momentum, STEPS * (epoch + 1)
+        expected = corrected(behind.last_steps[epoch], calls * steps, momentum)
+        assert_close((mean, variance), expected)
+        assert (variance > 0).all()
+        np.testing.assert_allclose(mean, x.mean(0), rtol=0.5)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
@@ -420,7 +430,19 @@ def test_two_replicas(two_replicas):
         assert_close(shown, corrected(behind.last_steps[epoch], steps))
 
 
-def test_the_share_is_at_most_the_smallest_variance():
+def test_the_share_is_the_largest_power_that_no_variance_is_below():
     mean, variance = without_start(np.array([1.0, 2.0]), np.array([0.2, 0.6]), 0.5)
-    np.testing.assert_allclose(mean, [1.25, 2.5])
-    np.testing.assert_allclose(variance, [0, 0.5])
+    np.testing.assert_allclose(mean, np.array([1.0, 2.0]) / 0.875)
+    np.testing.assert_allclose(variance, np.array([0.075, 0.475]) / 0.875)
+
+
+def test_minibatches_that_were_skipped_have_moved_them():
+    """Every second is not finite; of its inputs, BatchNorm has seen finite ones."""
+    model, behind = model_of(OPTIMIZERS["FuzzyHess"]), Spy()
+    x, y = data_of(model)
+    weights = np.where(np.arange(len(x)) // networks.BATCH % 2, np.inf, 1.0)
+    kwargs = {"validation_data": (x, y), "shuffle": False, "verbose": 0}
+    callbacks = [AveragesInValidation(), behind]
+    model.fit(x, y, sample_weight=weights, batch_size=16, callbacks=callbacks, **kwargs)
+    assert model.optimizer.diagnostics["skipped_steps"] == STEPS // 2
+    assert_close(behind.seen["epoch"][0], corrected(behind.last_steps[0], STEPS))
