@@ -77,24 +77,28 @@ def make_callbacks(
         images: Integer, trained on in an epoch.
     """
     log = folder.read_log()
+    averages = [AveragesInValidation()] if optimizer.use_ema else []
     monitors = []
     if isinstance(optimizer, FuzzyHess | SALO):
         monitors.append(FuzzyHessMonitor())
-    return [
-        *([AveragesInValidation()] if optimizer.use_ema else []),
+    logs = [
         SeedsOfEpoch(seed),
         Throughput(images),
         *monitors,
         keras.callbacks.CSVLogger(folder.log, append=bool(log)),
         keras.callbacks.TensorBoard(folder.tensorboard, write_graph=False),
-        keras.callbacks.ModelCheckpoint(
-            folder.best,
-            monitor=QUALITY,
-            mode="max",
-            save_best_only=True,
-            initial_value_threshold=max((row[QUALITY] for row in log), default=None),
-        ),
-        keras.callbacks.BackupAndRestore(
-            folder.backup, double_checkpoint=True, delete_checkpoint=False
-        ),
     ]
+    best = keras.callbacks.ModelCheckpoint(
+        folder.best,
+        monitor=QUALITY,
+        mode="max",
+        save_best_only=True,
+        initial_value_threshold=max((row[QUALITY] for row in log), default=None),
+    )
+    backup = keras.callbacks.BackupAndRestore(
+        folder.backup, double_checkpoint=True, delete_checkpoint=False
+    )
+    if isinstance(optimizer, FuzzyHess | SALO):
+        return [*averages, *logs, best, backup]
+    # The state of an optimizer of Keras does not hold the weights beside averages.
+    return [*logs, backup, *averages, best]

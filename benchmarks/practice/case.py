@@ -24,7 +24,7 @@ class Case:
         load: Callable that returns the `Data`. Its last fifth to train on is validated.
         build: Callable that returns a new Keras model, not compiled; its initial
             weights follow `keras.utils.set_random_seed`.
-        compile: Callable that compiles it, given one that makes an optimizer.
+        compile_with: Callable that compiles it, given one that makes an optimizer.
         error: Callable that maps what `evaluate` returns for the held-back examples to
             a positive number, lower is better.
         chance: Callable of the `Data` that returns this error where nothing is learned.
@@ -39,7 +39,7 @@ class Case:
     name: str
     load: Callable[[], Data]
     build: Callable[[], keras.Model]
-    compile: Callable[[keras.Model, MakeOptimizer], None]
+    compile_with: Callable[[keras.Model, MakeOptimizer], None]
     error: Callable[[dict[str, float]], float]
     chance: Callable[[Data], float]
     epochs: int

@@ -80,7 +80,7 @@ def train(case: Case, recipe: Recipe, learning_rate: float, seed: int) -> dict:
     start = time.process_time()
     for prepare in case.stages:
         prepare(model)
-        case.compile(model, make)
+        case.compile_with(model, make)
         stop = keras.callbacks.EarlyStopping(
             case.monitor, patience=case.patience, mode="min", restore_best_weights=True
         )
