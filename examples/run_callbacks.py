@@ -98,7 +98,7 @@ def make_callbacks(
     backup = keras.callbacks.BackupAndRestore(
         folder.backup, double_checkpoint=True, delete_checkpoint=False
     )
-    if isinstance(optimizer, FuzzyHess | SALO):
-        return [*averages, *logs, best, backup]
-    # The state of an optimizer of Keras does not hold the weights beside averages.
-    return [*logs, backup, *averages, best]
+    if averages and not isinstance(optimizer, FuzzyHess | SALO):
+        # The state of an optimizer of Keras does not hold the weights beside averages.
+        return [*logs, backup, *averages, best]
+    return [*averages, *logs, best, backup]
