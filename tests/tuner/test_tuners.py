@@ -65,7 +65,9 @@ def test_search_ends_resumes_and_repeats(name, tmp_path):
     if name == "BayesianOptimization":
         # Its random state is not saved, so that suggestions after a kill differ.
         resumed = search(tuner(name, tmp_path / "again"))
-    assert scores(resumed) == scores(whole)
+    # The killed process had one device, this one has two: with one, branches of a step
+    # are called as functions, in which rounding differs.
+    assert scores(resumed) == pytest.approx(scores(whole), rel=1e-6)
     assert best_rule_base(resumed) == best_rule_base(whole)
 
 
