@@ -8,7 +8,7 @@ QUICK := results/bench-quick
 demo: .venv/ready
 	$(BIN)/python examples/quickstart.py
 
-# Every contract once: five minutes on two cores.
+# Every contract once: eight minutes on two cores.
 test: .venv/ready
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
