@@ -251,7 +251,8 @@ def _own_optimizers(model: keras.Model) -> list[SecondGradientOptimizer]:
 
 def _check_order(callback: AveragesInValidation) -> None:
     """Raises a `ValueError` if a callback in the list of `fit` must be elsewhere."""
-    if not _averaged(callback.model):
+    averaged = _averaged(callback.model)
+    if not averaged:
         return  # nothing is put in
     listed = _listed_with(callback)
     names = [type(each).__name__ for each in listed]
@@ -274,7 +275,7 @@ def _check_order(callback: AveragesInValidation) -> None:
     backup = keras.callbacks.BackupAndRestore
     of_keras = [
         type(callback.model.optimizer).__name__
-        for holder, _ in _averaged(callback.model)
+        for holder, _ in averaged
         if isinstance(holder, _KerasAverages)
     ]
     if of_keras and any(isinstance(each, backup) for each in listed[place:]):

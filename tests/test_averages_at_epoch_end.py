@@ -15,6 +15,11 @@ OPTIMIZERS = {
     "Adam": lambda: keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9),
 }
 either = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+each = pytest.mark.parametrize(
+    "make",
+    [*OPTIMIZERS.values(), lambda: SALO(use_ema=True)],
+    ids=[*OPTIMIZERS, "SALO"],
+)
 
 
 class Spy(keras.callbacks.Callback):
@@ -194,11 +199,7 @@ def test_evaluation_alone_puts_the_weights_back():
     assert_differ(averages, weights)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [*OPTIMIZERS.values(), lambda: SALO(use_ema=True)],
-    ids=[*OPTIMIZERS, "SALO"],
-)
+@each
 def test_before_the_first_step_there_is_no_average(make):
     """Keras's begin as zeros."""
     model = model_of(make)
@@ -210,11 +211,7 @@ def test_before_the_first_step_there_is_no_average(make):
     assert_same(model.get_weights(), weights)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [*OPTIMIZERS.values(), lambda: SALO(use_ema=True)],
-    ids=[*OPTIMIZERS, "SALO"],
-)
+@each
 def test_what_a_training_has_ended_with_is_the_average(make):
     """Also where `EarlyStopping` has restored it."""
     model = model_of(make)

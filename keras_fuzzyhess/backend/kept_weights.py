@@ -1,11 +1,12 @@
 """Weights that are kept while their averages are in the model."""
 
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
+
+from keras_fuzzyhess.backend.saved_state import checksum
 
 PREFIX = "kept"
 """Of the names under which they are saved: `kept:0`, `kept:0:average`."""
@@ -20,7 +21,7 @@ class _Kept(NamedTuple):
 
     @property
     def is_out(self) -> bool:
-        return _crc(self.variable) == self.average
+        return checksum([self.variable]) == self.average
 
 
 class KeptWeights:
@@ -68,11 +69,11 @@ class KeptWeights:
             self.forget()
             raise
         kept = [
-            _Kept(variable, weight, _crc(variable))
+            _Kept(variable, weight, checksum([variable]))
             for variable, weight in zip(variables, weights, strict=True)
         ]
         # A weight that equals its average tells nothing about which of them is in.
-        self._kept = [each for each in kept if _crc(each.weight) != each.average]
+        self._kept = [k for k in kept if checksum([k.weight]) != k.average]
 
     @property
     def are_out(self) -> bool:
@@ -143,7 +144,3 @@ def split(
     """
     kept = {n: v for n, v in values.items() if n.startswith(f"{prefix}:")}
     return {n: v for n, v in values.items() if n not in kept}, kept
-
-
-def _crc(values: keras.Variable | np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(values).tobytes())

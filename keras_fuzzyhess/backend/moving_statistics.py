@@ -6,7 +6,6 @@ statistics of other ones. Adam corrects its averages for such a start; so it is 
 """
 
 import math
-import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_fuzzyhess.backend.own_optimizers import optimizers_of
+from keras_fuzzyhess.backend.saved_state import checksum
 
 PREFIX = "moving"
 """Of the names under which they are saved: `moving:4:start`, `moving:4:mean`."""
@@ -259,8 +259,7 @@ def _is_as_started(layer: keras.layers.BatchNormalization) -> bool:
 
 
 def _crc(layer: keras.layers.BatchNormalization) -> int:
-    mean, variance = _statistics(layer)
-    return zlib.crc32(variance.tobytes(), zlib.crc32(mean.tobytes()))
+    return checksum(_statistics(layer))
 
 
 def _minibatches(model: keras.Model) -> int:
