@@ -26,17 +26,19 @@ class AveragedLoss(NamedTuple):
         excess: Average of `(L(w) - L(average)) / (scatter gain)`: how much higher the
             loss is at the weights, in scatters, for a gain of one. What is remembered
             never counts for more than one scatter at the present gain.
-        root_scatter: Average square root of a share of the absolute difference of
-            `L(average)` between two probes. Its square, the scatter, says how much
-            minibatches differ; few that differ much from all others hardly enter it,
-            as they would enter a mean difference.
+        root_scatter: Average square root of how much two minibatches differ,
+            `share sqrt(|change of L(average)| |change of L(w) - L(average)|)` between
+            two probes. Its square is the scatter. Few minibatches that differ much from
+            all others hardly enter it, as they would enter a mean difference.
         last: `L(average)` at the last probe.
+        last_difference: `L(w) - L(average)` at the last probe.
     """
 
     count: tf.Tensor
     excess: tf.Tensor
     root_scatter: tf.Tensor
     last: tf.Tensor
+    last_difference: tf.Tensor
 
 
 def observe_averaged_loss(
@@ -66,25 +68,30 @@ def observe_averaged_loss(
 
     Example:
 
-    >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 4)
-    >>> for losses in [(3.0, 2.0), (3.0, 1.0)]:
+    >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 5)
+    >>> for losses in [(3.0, 2.0), (5.0, 1.0)]:
     ...     statistics = observe_averaged_loss(
     ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0
     ...     )
-    >>> round(float(statistics.root_scatter) ** 2, 4)
-    0.75
+    >>> round(float(statistics.root_scatter) ** 2, 4)  # of changes of 1 and 3
+    1.299
     """
     count = statistics.count
+    loss, averaged_loss = tf.cast(loss, tf.float32), tf.cast(averaged_loss, tf.float32)
+    difference = loss - averaged_loss
+    changes = (averaged_loss - statistics.last, difference - statistics.last_difference)
+    # A root of each: the product of two small ones is not a number of float32.
+    geometric_mean = tf.sqrt(tf.abs(changes[0])) * tf.sqrt(tf.abs(changes[1]))
     root_scatter = tf.where(
         count > 0,
         mix(
             statistics.root_scatter,
-            tf.sqrt(difference_share * tf.abs(averaged_loss - statistics.last)),
+            tf.sqrt(difference_share * geometric_mean),
             tf.maximum(slowest, tf.math.divide_no_nan(1.0, count)),
         ),
         0.0,  # The first probe has none before it to be compared with.
     )
-    excess = tf.math.divide_no_nan(loss - averaged_loss, root_scatter**2)
+    excess = tf.math.divide_no_nan(difference, root_scatter**2)
     # What a small gain has measured would else be more than the trend can show, and
     # hide what a larger one measures for as long as it is remembered.
     remembered = tf.clip_by_value(statistics.excess, -1 / gain, 1 / gain)
@@ -96,7 +103,8 @@ def observe_averaged_loss(
             tf.maximum(slowest, early / (count + early)),
         ),
         root_scatter=root_scatter,
-        last=tf.cast(averaged_loss, tf.float32),
+        last=averaged_loss,
+        last_difference=difference,
     )
 
 
