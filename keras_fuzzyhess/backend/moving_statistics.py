@@ -1,13 +1,15 @@
-"""Moving statistics of BatchNorm, shown without the share of what they started as.
+"""Moving statistics of BatchNorm, shown without what is left in them of the past.
 
-They start as zeros and ones and keep the share `momentum**t` of that after `t` steps:
-2/3 after forty with Keras's momentum. Weights that move fast are then validated with
-statistics of other ones. Adam corrects its averages for such a start; so it is here.
+After `t` steps they keep the share `momentum**t` of what they were: of zeros and ones
+at the start, 2/3 after forty steps with Keras's momentum, later on of what other
+weights have had. Weights that move fast are then validated with statistics of others.
+Adam corrects its averages for such a start; so it is here, for a start that moves on.
 """
 
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -16,16 +18,39 @@ from keras_fuzzyhess.backend.own_optimizers import optimizers_of
 from keras_fuzzyhess.backend.saved_state import checksum
 
 PREFIX = "moving"
-"""Of the names under which they are saved: `moving:4:start`, `moving:4:mean`."""
+"""Of the names under which they are saved: `moving:4:seen`, `moving:4:mean`."""
+
+ENOUGH = 20
+"""Minibatches whose statistics do without what was before them. Our choice."""
+
+Statistics = tuple[np.ndarray, np.ndarray]
+"""Mean and variance; in a `_Mark` what Keras averages, with renormalization the
+standard deviation in the place of the variance."""
+
+START: Statistics = np.zeros(()), np.ones(())
+"""What Keras's initializers make them."""
+
+
+class _Mark(NamedTuple):
+    """What statistics were after so many minibatches."""
+
+    step: int
+    mean: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def is_start(self) -> bool:
+        return not self.mean.any() and bool((self.spread == 1).all())
 
 
 @dataclass
-class _Start:
-    """A layer whose statistics have started as zeros and ones, and when.
+class _Layer:
+    """A layer, what its statistics have been, and whether others are shown.
 
     Attributes:
         number: Place of its moving mean among the model's variables.
-        step: Minibatches that the model had been trained on.
+        layer: BatchNorm.
+        marks: The last one that is old enough, once there is one, and the last.
         seen: CRC-32 of its statistics when they were put in or out last.
         kept: Mean and variance themselves, while others are in their place.
         was_set: Whether others had set them when they were to be put back.
@@ -33,9 +58,9 @@ class _Start:
 
     number: int
     layer: keras.layers.BatchNormalization
-    step: int
+    marks: list[_Mark]
     seen: int
-    kept: tuple[np.ndarray, np.ndarray] | None = None
+    kept: Statistics | None = None
     was_set: bool = False
 
     @property
@@ -45,6 +70,14 @@ class _Start:
     @property
     def is_out(self) -> bool:
         return self.kept is not None and self.is_as_seen
+
+    def mark_before(self, now: int) -> _Mark | None:
+        """What they were before minibatches enough, or at their start."""
+        old = [mark for mark in self.marks if now - mark.step >= ENOUGH]
+        if old:
+            return old[-1]
+        first = self.marks[0]
+        return first if first.is_start and now > first.step else None
 
 
 class MovingStatistics:
@@ -57,9 +90,11 @@ class MovingStatistics:
     a variance is below the share of the start, which it cannot be; then the smallest
     power of the share is taken that it can have.
 
-    Statistics that have not moved are not touched, nor are those that did not start as
-    zeros and ones: trained before, loaded, or set by others on the way. They are saved
-    with the state of an optimizer of this package while they are out.
+    At every `note` they are marked, if the last mark has got `ENOUGH` minibatches old.
+    What is shown is the weighted mean of what they have seen since the last mark that
+    is old enough: of a start as zeros and ones from the first minibatch on, of one that
+    was trained before, loaded or set by others after `ENOUGH`. Statistics that have not
+    moved are not touched. All is saved with the state of an optimizer of this package.
 
     Example:
 
@@ -82,7 +117,7 @@ class MovingStatistics:
     """
 
     def __init__(self) -> None:
-        self._starts: dict[int, _Start] = {}  # by the id of the layer
+        self._layers: dict[int, _Layer] = {}  # by `id`
         self._loaded: dict[str, np.ndarray] = {}
         self._noted_at = 0
         self._noted: set[int] | None = (
@@ -92,29 +127,33 @@ class MovingStatistics:
     @property
     def are_in(self) -> bool:
         """Whether corrected statistics are in the model, now."""
-        return any(start.is_out for start in self._starts.values())
+        return any(each.is_out for each in self._layers.values())
 
     def note(self, model: keras.Model) -> None:
-        """Takes note of which statistics start now; nothing is trained before.
+        """Marks what statistics are now, between two minibatches.
 
         Puts them back, those of a file that has been loaded among them. Of layers whose
-        statistics are not as they were seen last it forgets that they had a start.
+        statistics are not as they were seen last it forgets what they have been.
         """
         self.put_back()
         layers, now = _batch_norms(model), _minibatches(model)
         # An interrupt in an epoch leaves statistics that have moved since.
         has_stepped = now > self._noted_at
-        steps = {
-            key: start.step
-            for key, start in self._starts.items()
-            if start.is_as_seen or (has_stepped and not start.was_set)
+        marks = {
+            key: each.marks
+            for key, each in self._layers.items()
+            if each.is_as_seen or (has_stepped and not each.was_set)
         }
-        steps |= self._take_loaded(layers)
-        self._starts = {}
-        for number, layer in layers.items():
-            step = now if _is_as_started(layer) else steps.get(id(layer))
-            if step is not None:
-                self._starts[id(layer)] = _Start(number, layer, step, _crc(layer))
+        marks |= self._take_loaded(layers)
+        self._layers = {
+            id(layer): _Layer(
+                number,
+                layer,
+                _marked(marks.get(id(layer), []), layer, now),
+                _crc(layer),
+            )
+            for number, layer in layers.items()
+        }
         self._noted_at, self._noted = now, set(map(id, layers.values()))
 
     def put_in(self, model: keras.Model) -> bool:
@@ -127,42 +166,41 @@ class MovingStatistics:
             return False
         self._find_made(model)
         now = _minibatches(model)
-        for start in self._starts.values():
-            layer, steps = start.layer, now - start.step
-            start.seen, start.kept = _crc(layer), None
-            if steps <= 0 or _is_as_started(layer):
-                continue
-            corrected = _corrected(layer, layer.momentum**steps)
-            if all(np.isfinite(values).all() for values in corrected):
-                start.kept = _statistics(layer)
-                _assign(layer, corrected)
-                start.seen = _crc(layer)
+        for each in self._layers.values():
+            each.seen, each.kept = _crc(each.layer), None
+            shown = _since(each.mark_before(now), each.layer, now)
+            if shown is not None and all(np.isfinite(values).all() for values in shown):
+                each.kept = _statistics(each.layer)
+                _assign(each.layer, shown)
+                each.seen = _crc(each.layer)
         return self.are_in
 
     def put_back(self) -> None:
         """Undoes `put_in`, but for statistics that have been set since."""
-        for start in self._starts.values():
-            start.was_set |= start.kept is not None and not start.is_as_seen
-            if start.kept is not None and start.is_as_seen:
-                _assign(start.layer, start.kept)
-                start.seen = _crc(start.layer)
-            start.kept = None
+        for each in self._layers.values():
+            each.was_set |= each.kept is not None and not each.is_as_seen
+            if each.kept is not None and each.is_as_seen:
+                _assign(each.layer, each.kept)
+                each.seen = _crc(each.layer)
+            each.kept = None
 
     def forget(self) -> None:
-        """What is in the model stays, and needs no correction from here on."""
-        self._starts, self._loaded, self._noted = {}, {}, None
+        """What is in the model stays, and is a new start."""
+        self._layers, self._loaded, self._noted = {}, {}, None
 
     def saved(self) -> dict[str, np.ndarray]:
         """What is to be saved, by name."""
         values = dict(self._loaded)
-        for start in self._starts.values():
-            if start.kept is not None and not start.is_out:
+        for each in self._layers.values():
+            if each.kept is not None and not each.is_out:
                 continue  # set by others
-            name = f"{PREFIX}:{start.number}"
-            values[f"{name}:start"] = np.array(start.step, np.int64)
-            values[f"{name}:seen"] = np.array(_crc(start.layer), np.uint32)
-            if start.kept is not None:
-                values[f"{name}:mean"], values[f"{name}:variance"] = start.kept
+            name = f"{PREFIX}:{each.number}"
+            values[f"{name}:seen"] = np.array(_crc(each.layer), np.uint32)
+            if each.kept is not None:
+                values[f"{name}:mean"], values[f"{name}:variance"] = each.kept
+            for i, mark in enumerate(each.marks):
+                for field, value in mark._asdict().items():
+                    values[f"{name}:{i}:{field}"] = np.array(value)
         return values
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
@@ -172,44 +210,87 @@ class MovingStatistics:
 
     def _take_loaded(
         self, layers: Mapping[int, keras.layers.BatchNormalization]
-    ) -> dict[int, int]:
-        """The starts of layers whose statistics are those beside which it was saved."""
+    ) -> dict[int, list[_Mark]]:
+        """Marks of layers whose statistics are those beside which it was saved."""
         values, self._loaded = self._loaded, {}
-        steps = {}
+        marks = {}
         for number, layer in layers.items():
             name = f"{PREFIX}:{number}"
             if values.get(f"{name}:seen") == _crc(layer):
-                steps[id(layer)] = int(values[f"{name}:start"])
+                marks[id(layer)] = [
+                    _Mark(
+                        int(values[f"{name}:{i}:step"]),
+                        values[f"{name}:{i}:mean"],
+                        values[f"{name}:{i}:spread"],
+                    )
+                    for i in range(2)
+                    if f"{name}:{i}:step" in values
+                ]
                 if f"{name}:mean" in values:
                     _assign(layer, (values[f"{name}:mean"], values[f"{name}:variance"]))
-        return steps
+        return marks
 
     def _find_made(self, model: keras.Model) -> None:
         """Those that `fit` has made since `note`, which must have started since."""
         if self._noted is None:
             return
         for number, layer in _batch_norms(model).items():
-            if id(layer) in self._starts:
-                self._starts[id(layer)].number = number
+            if id(layer) in self._layers:
+                self._layers[id(layer)].number = number
             elif id(layer) not in self._noted and (
                 isinstance(layer.moving_mean_initializer, keras.initializers.Zeros)
                 and isinstance(
                     layer.moving_variance_initializer, keras.initializers.Ones
                 )
             ):
-                self._starts[id(layer)] = _Start(number, layer, self._noted_at, 0)
+                zeros = np.zeros(layer.moving_mean.shape)
+                start = _Mark(self._noted_at, zeros, zeros + 1)
+                self._layers[id(layer)] = _Layer(number, layer, [start], 0)
+
+
+def _marked(
+    marks: list[_Mark], layer: keras.layers.BatchNormalization, now: int
+) -> list[_Mark]:
+    """Marks with one of now, if there is none or the last has got old enough."""
+    if marks and now - marks[-1].step < ENOUGH:
+        return marks
+    return [*marks[-1:], _Mark(now, *_averages(layer))]
+
+
+def _since(
+    mark: _Mark | None, layer: keras.layers.BatchNormalization, now: int
+) -> Statistics | None:
+    """Statistics without what they were at a mark; None if they have not moved."""
+    if mark is None:
+        return None
+    mean, spread = averages = _averages(layer)
+    if all(map(np.array_equal, averages, mark[1:])):
+        return None
+    share = layer.momentum ** (now - mark.step)
+    if share < 1:  # else of a momentum of 1, with which nothing moves
+        mean, spread = without_start(mean, spread, share, mark[1:])
+    if getattr(layer, "renorm", False):
+        spread = np.maximum(spread**2 - layer.epsilon, 0)
+    return mean, spread
 
 
 def without_start(
-    mean: np.ndarray, spread: np.ndarray, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Averages without the share of zeros and ones that they started as.
+    mean: np.ndarray,
+    spread: np.ndarray,
+    share: float,
+    start: Statistics = START,
+) -> Statistics:
+    """Averages without the share of what they started as.
+
+        (average - share start) / (1 - share)
 
     Args:
-        mean: Array, an average that started as zeros.
-        spread: Array, one that started as ones and has moved towards what is >= 0.
-        share: Float in [0, 1), that of one move a step. Where a `spread` is smaller,
-            there were more: then the first power of it that is not larger than any.
+        mean: Array, an average.
+        spread: Array, one that has moved towards what is at least 0.
+        share: Float in [0, 1), that of one move a step. Where a `spread` is smaller
+            than that share of its start, there were more moves: then the first power of
+            the share for which none is.
+        start: Arrays, what both were. Defaults to zeros and ones.
 
     Example:
 
@@ -218,44 +299,31 @@ def without_start(
     >>> without_start(np.array([0.5]), np.array([0.75]), share=0.8)  # 0.8**2
     (array([1.38888889]), array([0.30555556]))
     """
-    least = float(np.min(spread, initial=1.0))
-    if least <= 0:  # not what an average from ones can be
+    ratios = np.divide(spread, start[1], out=np.ones_like(spread), where=start[1] > 0)
+    least = float(np.min(ratios, initial=1.0))
+    if least <= 0:  # not what an average from there can be
         return mean, spread
     if share > 0 and least < share:
         share **= math.ceil(math.log(least) / math.log(share))
-    return mean / (1 - share), (spread - share) / (1 - share)
+    corrected = (spread - share * start[1]) / (1 - share)
+    return (mean - share * start[0]) / (1 - share), np.maximum(corrected, 0)
 
 
-def _corrected(
-    layer: keras.layers.BatchNormalization, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    mean, variance = (v.astype(np.float64) for v in _statistics(layer))
-    if share >= 1:  # of a momentum of 1, with which nothing moves
-        return mean, variance
-    if not getattr(layer, "renorm", False):
-        return without_start(mean, variance, share)
-    # Keras averages the standard deviation there, and squares that.
-    deviation = np.array(layer.moving_stddev).astype(np.float64)
-    mean, deviation = without_start(mean, deviation, share)
-    return mean, np.maximum(deviation**2 - layer.epsilon, 0)
+def _averages(layer: keras.layers.BatchNormalization) -> Statistics:
+    """What Keras averages, in float64."""
+    mean, spread = _statistics(layer)
+    if getattr(layer, "renorm", False):
+        spread = np.array(layer.moving_stddev)
+    return mean.astype(np.float64), spread.astype(np.float64)
 
 
-def _statistics(
-    layer: keras.layers.BatchNormalization,
-) -> tuple[np.ndarray, np.ndarray]:
+def _statistics(layer: keras.layers.BatchNormalization) -> Statistics:
     return np.array(layer.moving_mean), np.array(layer.moving_variance)
 
 
-def _assign(
-    layer: keras.layers.BatchNormalization, values: tuple[np.ndarray, np.ndarray]
-) -> None:
+def _assign(layer: keras.layers.BatchNormalization, values: Statistics) -> None:
     layer.moving_mean.assign(values[0])
     layer.moving_variance.assign(values[1])
-
-
-def _is_as_started(layer: keras.layers.BatchNormalization) -> bool:
-    mean, variance = _statistics(layer)
-    return not mean.any() and bool((variance == 1).all())
 
 
 def _crc(layer: keras.layers.BatchNormalization) -> int:

@@ -3,8 +3,13 @@
 Steps that are too long make the weights swing around a path on which the loss is
 lower; their average lies nearer to it. Steps that are too short leave the average
 behind, where the loss is higher. So the difference of the two losses, on the same
-minibatch and hence without sampling noise, tells on which side the step length is. That
-it steers the step length is our own.
+minibatch and hence with little sampling noise, tells on which side the step length is.
+
+It is measured in scatters: the geometric mean of how much minibatches differ in their
+loss, and of how much they differ in the difference. The first alone would hide swings
+where outliers or wrong labels make losses differ much; the second alone would stop the
+gain early on, when the difference is small and hardly differs. That it steers the step
+length, and the scatter, are our own.
 """
 
 import dataclasses
@@ -91,7 +96,10 @@ def observe_averaged_loss(
         ),
         0.0,  # The first probe has none before it to be compared with.
     )
-    excess = tf.math.divide_no_nan(difference, root_scatter**2)
+    scatter = root_scatter**2
+    # Without any scatter a difference is a clear one, but at the first probe.
+    clear = tf.where(count > 0, strongest * tf.sign(difference), 0.0)
+    excess = tf.where(scatter > 0, tf.math.divide_no_nan(difference, scatter), clear)
     # What a small gain has measured would else be more than the trend can show, and
     # hide what a larger one measures for as long as it is remembered.
     remembered = tf.clip_by_value(statistics.excess, -1 / gain, 1 / gain)
@@ -127,7 +135,7 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
 
     Example:
 
-    >>> swinging = AveragedLoss(9.0, excess=0.5, root_scatter=0.2, last=1.0)
+    >>> swinging = AveragedLoss(9.0, 0.5, root_scatter=0.2, last=1, last_difference=1)
     >>> [float(averaged_loss_trend(swinging, gain)) for gain in (1.0, 0.5)]
     [-0.5, -0.25]
     """

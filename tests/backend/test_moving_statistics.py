@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_fuzzyhess import AveragesInValidation, FuzzyHess, averages_in
-from keras_fuzzyhess.backend.moving_statistics import without_start
+from keras_fuzzyhess.backend.moving_statistics import ENOUGH, without_start
 from tests.helpers import networks
 from tests.helpers.fast import first_fast
 from tests.helpers.small_training import assert_same, compiled
@@ -77,14 +77,14 @@ def model_of(make=OPTIMIZERS["Adam"], network=first_layer):
     return compiled(make(), network())
 
 
-def data_of(model):
+def data_of(model, steps=STEPS):
     known = model if getattr(model, "inputs", None) else networks.dense()
-    x, y = networks.data(known, batches=STEPS)
+    x, y = networks.data(known, batches=steps)
     return 3 * x + 5, y
 
 
-def fit(model, *callbacks, first=AveragesInValidation, **kwargs):
-    data = data_of(model)
+def fit(model, *callbacks, first=AveragesInValidation, steps=STEPS, **kwargs):
+    data = data_of(model, steps)
     kwargs = {"validation_data": data, "shuffle": False, "verbose": 0} | kwargs
     return model.fit(
         *data,
@@ -110,23 +110,63 @@ def test_what_is_shown_is_the_weighted_mean_of_the_minibatches(optimizer):
     model, behind = model_of(OPTIMIZERS[optimizer]), Spy()
     fit(model, behind)
     batches = np.split(data_of(model)[0], STEPS) * EPOCHS
-    of_batches = [(x.mean(axis=0), x.var(axis=0)) for x in batches]
     for epoch in range(EPOCHS):
         steps = STEPS * (epoch + 1)
-        ages = np.arange(steps)[::-1]
-        weights = MOMENTUM**ages / np.sum(MOMENTUM**ages)
-        expected = [
-            np.average(
-                [each[i] for each in of_batches[:steps]], axis=0, weights=weights
-            )
-            for i in range(2)
-        ]
-        assert_close(behind.seen["epoch"][epoch], expected)
+        assert_close(behind.seen["epoch"][epoch], weighted_mean(batches[:steps]))
         assert_same(behind.seen["test"][STEPS * epoch], behind.seen["epoch"][epoch])
         assert_close(
             behind.seen["epoch"][epoch], corrected(behind.last_steps[epoch], steps)
         )
     assert_same(statistics_of(norms_of(model)[0]), behind.seen["epoch"][-1])
+
+
+def weighted_mean(minibatches):
+    """Of their means and variances, the last one first."""
+    weights = MOMENTUM ** np.arange(len(minibatches))[::-1]
+    of_minibatches = [(x.mean(axis=0), x.var(axis=0)) for x in minibatches]
+    return [
+        np.average(values, axis=0, weights=weights)
+        for values in zip(*of_minibatches, strict=True)
+    ]
+
+
+@first_fast(steps=[ENOUGH + 3, ENOUGH // 2 + 1, 3 * ENOUGH])
+def test_what_was_before_minibatches_enough_is_forgotten(steps):
+    """Marks are set where an epoch begins, the last one enough minibatches ago."""
+    model, behind = model_of(), Spy()
+    fit(model, behind, steps=steps, epochs=5)
+    minibatches = np.split(data_of(model, steps)[0], steps) * 5
+    every = -(-ENOUGH // steps) * steps
+    for epoch, shown in enumerate(behind.seen["epoch"]):
+        now = steps * (epoch + 1)
+        first = max(0, (now - ENOUGH) // every * every)
+        assert_close(shown, weighted_mean(minibatches[first:now]))
+
+
+def test_statistics_that_were_trained_before_are_forgotten_as_well():
+    model, behind = model_of(network=trained_before), Spy()
+    before = statistics_of(norms_of(model)[0])
+    fit(model, behind, steps=ENOUGH, epochs=2)
+    minibatches = np.split(data_of(model, ENOUGH)[0], ENOUGH)
+    for shown in behind.seen["epoch"]:
+        assert_close(shown, weighted_mean(minibatches))
+    model, behind = model_of(network=trained_before), Spy()
+    fit(model, behind, steps=ENOUGH - 1, epochs=1)
+    assert_same(behind.seen["epoch"][0], behind.seen["batch"][-1])
+    assert (behind.seen["epoch"][0][0] != before[0]).any()
+
+
+def test_a_training_from_a_file_shows_what_it_would_have_shown(tmp_path):
+    make, steps = OPTIMIZERS["FuzzyHess"], ENOUGH // 2 + 1
+    file, whole, behind = tmp_path / "model.keras", Spy(), Spy()
+    saving = keras.callbacks.ModelCheckpoint(file)
+    fit(model_of(make), whole, steps=steps, epochs=5)
+    fit(model_of(make), saving, steps=steps, epochs=3)
+    fit(keras.saving.load_model(file), behind, steps=steps, initial_epoch=3, epochs=5)
+    for shown, expected in zip(
+        behind.seen["epoch"], whole.seen["epoch"][3:], strict=True
+    ):
+        assert_same(shown, expected)
 
 
 @first_fast(optimizer=["FuzzyHess", "Adam"])
@@ -434,6 +474,12 @@ def test_the_share_is_the_largest_power_that_no_variance_is_below():
     mean, variance = without_start(np.array([1.0, 2.0]), np.array([0.2, 0.6]), 0.5)
     np.testing.assert_allclose(mean, np.array([1.0, 2.0]) / 0.875)
     np.testing.assert_allclose(variance, np.array([0.075, 0.475]) / 0.875)
+
+
+def test_the_start_may_be_anything():
+    start = np.array([4.0]), np.array([0.0])
+    mean, variance = without_start(np.array([2.0]), np.array([3.0]), 0.25, start)
+    np.testing.assert_allclose((mean, variance), ([4 / 3], [4.0]))
 
 
 def test_minibatches_that_were_skipped_have_moved_them():
