@@ -46,9 +46,10 @@ def without_words(source: str) -> str:
     """Code without comments and docstrings, which change nothing."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(getattr(node, "body", None), list):
-            node.body = [line for line in node.body if not _is_words(line)]
-    return ast.dump(tree)
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            body[:] = [line for line in body if not _is_words(line)]
+    return ast.unparse(tree)
 
 
 def _is_words(line: ast.AST) -> bool:

@@ -156,8 +156,9 @@ def interval_line(results: Results, workloads: Iterable[str] = WORKLOADS) -> str
     low, high = bootstrap.interval(shares)
     median = bootstrap.median_of_medians(shares)
     return (
-        f"Median share of gradients: {share(median)}; with 95 % of {bootstrap.RESAMPLES:,} resamples of workloads and seeds from "
-        f"{share(low)} to {share(high)}. The baseline's loss is not resampled."
+        f"Median share of gradients: {share(median)}; with 95 % of "
+        f"{bootstrap.RESAMPLES:,} resamples of workloads and seeds from {share(low)} "
+        f"to {share(high)}. The baseline's loss is not resampled."
     )
 
 

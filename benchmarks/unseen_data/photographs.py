@@ -52,7 +52,7 @@ def noisy_patches() -> Data:
 
 def _turned(patches: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Turned, mirrored, and with other colours, by which the scene were known."""
-    turned = np.stack([np.rot90(p, random.integers(4)) for p in patches])
+    turned = np.stack([np.rot90(p, int(random.integers(4))) for p in patches])
     mirror = random.random((len(turned), 1, 1, 1)) < 0.5
     mirrored = np.where(mirror, turned[:, ::-1], turned)
     centred = mirrored - mirrored.mean(axis=(1, 2), keepdims=True)
