@@ -1,4 +1,7 @@
-"""Arms that exercise, as a smartwatch feels them; seglearn ships the recordings."""
+"""Arms that exercise, as a smartwatch feels them; seglearn ships the recordings.
+
+It reads its own file as a pickle, which is to be trusted as much as its code.
+"""
 
 import functools
 

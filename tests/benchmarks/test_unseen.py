@@ -32,12 +32,24 @@ FROM_PACKAGES = {"housing", "movements", "names", "verses", "words"}
 """Data whose size another version of a package may change."""
 
 
+QUICK = ("burgers", "pendulum", "dates", "names", "housing", "movements")
+"""Data that takes a second altogether."""
+
+each_workload = pytest.mark.parametrize(
+    "name",
+    [
+        *QUICK,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in SHAPES if n not in QUICK),
+    ],
+)
+
+
 def test_no_workload_is_in_two_sets():
     assert list(WORKLOADS) == list(SHAPES)
     assert len(ALL) == sum(len(each.workloads) for each in SETS.values())
 
 
-@pytest.mark.parametrize("name", WORKLOADS)
+@each_workload
 def test_data_and_network_are_as_stated(name):
     examples, inputs, targets, weights = SHAPES[name]
     workload = WORKLOADS[name]
@@ -59,17 +71,7 @@ def test_data_and_network_are_as_stated(name):
         assert predicted.shape == data.y[:4].shape
 
 
-QUICK = ("burgers", "pendulum", "dates", "names", "housing", "movements")
-"""Data that takes a second altogether."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *QUICK,
-        *(pytest.param(n, marks=pytest.mark.slow) for n in SHAPES if n not in QUICK),
-    ],
-)
+@each_workload
 def test_data_is_the_same_each_time(name):
     load = WORKLOADS[name].load
     for first, second in zip(
