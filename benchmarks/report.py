@@ -163,22 +163,26 @@ def interval_line(results: Results, workloads: Iterable[str] = WORKLOADS) -> str
 
 
 def profile_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
-    """Share of workloads on which each is within a factor of the best's gradients."""
-    run = [n for n in (*BASELINES, *PEERS, "fuzzyhess") if _has_run(results, n)]
-    gradients: dict[str, list[float]] = {name: [] for name in run}
-    for workload in workloads:
-        best = analysis.best_baseline(results, workload)
-        if best is None:
-            continue
-        goal = float(np.mean(best.losses))
-        for name in run:
-            found = analysis.tuned(results, workload, name)
-            gradients[name].append(
-                np.inf
-                if found is None
-                else analysis.mean_gradients_to(found, workload, goal)
-            )
-    if not any(gradients.values()):
+    """Share of workloads on which each is within a factor of the best's gradients.
+
+    Of those that were run on all workloads that have a baseline.
+    """
+    goals = {
+        name: float(np.mean(best.losses))
+        for name in workloads
+        if (best := analysis.best_baseline(results, name))
+    }
+    gradients = {}
+    for contestant in (*BASELINES, *PEERS, "fuzzyhess"):
+        found = {name: analysis.tuned(results, name, contestant) for name in goals}
+        # What was not run on a workload is not what did not get there.
+        if goals and all(found.values()):
+            gradients[contestant] = [
+                analysis.mean_gradients_to(tuned, name, goals[name])
+                for name, tuned in found.items()
+                if tuned is not None
+            ]
+    if not gradients:
         return "No results."
     header = ["", *(f"{factor:g}" for factor in FACTORS)]
     shares = profiles(gradients).items()
@@ -213,7 +217,8 @@ def draw(results: Results, folder: Path, workloads: Iterable[str] = WORKLOADS) -
         ax.set(title=name, yscale="log", xlabel="gradient evaluations")
     for ax in grid.flat[len(names) :]:
         ax.axis("off")
-    grid.flat[0].legend()
+    if names:
+        grid.flat[0].legend()
     figure.suptitle("Training loss: FuzzyHess untuned beside tuned optimizers")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "benchmark.png"

@@ -100,6 +100,12 @@ def test_made_up_results_have_a_profile_and_an_interval(results):
     )
 
 
+def test_what_was_not_run_everywhere_has_no_profile(results):
+    results.add(record("adam", [9.0, 8.0]) | {"workload": "words"})
+    lines = report.profile_table(results, ["quadratic", "words"]).splitlines()
+    assert [line.split()[1] for line in lines[2:]] == ["adam"]
+
+
 def test_without_results_the_report_says_so(tmp_path):
     empty = Results(tmp_path)
     for tell in (report.interval_line, report.profile_table, report.target_table):
