@@ -1,6 +1,7 @@
 """Trains what is missing of the benchmark.
 
-    python -m benchmarks [--output FOLDER] [--workloads …] [--contestants …] [--seeds N]
+    python -m benchmarks [--set chosen|unseen] [--output FOLDER] [--workloads …]
+        [--contestants …] [--seeds N]
 
 Goes on where it was stopped: finished runs are in `FOLDER/*.jsonl`.
 """
@@ -15,22 +16,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def parsed(argv=None) -> argparse.Namespace:
+    from benchmarks.contestants import BASELINES, OURS
     from benchmarks.protocol import CONTESTANTS
-    from benchmarks.results import RECORDED
-    from benchmarks.workloads import WORKLOADS
+    from benchmarks.sets import SETS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=RECORDED)
-    parser.add_argument(
-        "--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS)
-    )
-    parser.add_argument(
-        "--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS)
-    )
+    parser.add_argument("--set", choices=SETS, default="chosen")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--workloads", nargs="+")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--part", type=int, help="which of the jobs this process is")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    chosen = SETS[arguments.set]
+    arguments.output = arguments.output or chosen.folder
+    # Ablations choose: on the test set they are run only if they are asked for.
+    usual = [*BASELINES, *OURS] if chosen.is_unseen else list(CONTESTANTS)
+    arguments.contestants = arguments.contestants or usual
+    arguments.workloads = arguments.workloads or list(chosen.workloads)
+    for name in sorted({*arguments.workloads} - {*chosen.workloads}):
+        parser.error(f"no workload {name} in the set {arguments.set}")
+    return arguments
 
 
 def run_part(arguments: argparse.Namespace) -> None:
@@ -38,9 +45,11 @@ def run_part(arguments: argparse.Namespace) -> None:
     import keras
     import tensorflow as tf
 
+    from benchmarks import looks
     from benchmarks.datasets import MissingData
     from benchmarks.protocol import measure
     from benchmarks.results import Results
+    from benchmarks.sets import SETS
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -51,7 +60,22 @@ def run_part(arguments: argparse.Namespace) -> None:
             measure(workload, contestant, arguments.seeds, results)
         except MissingData as error:
             sys.exit(f"{workload}: {error}")
+        if SETS[arguments.set].is_unseen:
+            looks.note(results)
         keras.utils.clear_session()
+
+
+def warn(arguments: argparse.Namespace) -> None:
+    """Says what to do if the test set has been run with another FuzzyHess."""
+    from benchmarks import looks
+    from benchmarks.results import Results
+    from benchmarks.sets import SETS
+
+    message = None
+    if SETS[arguments.set].is_unseen:
+        message = looks.warning(Results(arguments.output))
+    if message:
+        print(f"Warning: {message}", file=sys.stderr)
 
 
 def main() -> None:
@@ -59,6 +83,7 @@ def main() -> None:
     if arguments.part is not None:
         run_part(arguments)
         return
+    warn(arguments)
     parts = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks", *sys.argv[1:], "--part", str(part)]

@@ -5,6 +5,7 @@ themselves, with what averaging would have brought in a column of its own.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from benchmarks.ablations import ABLATIONS
 from benchmarks.contestants import BASELINES, OURS
 from benchmarks.protocol import best_setting, final_loss
 from benchmarks.results import Results
+from benchmarks.sets import ALL
+from benchmarks.training import EVALUATIONS
 from benchmarks.workloads import WORKLOADS
 
 AVERAGING = {*OURS, *ABLATIONS}
@@ -63,10 +66,10 @@ def tuned(results: Results, workload: str, contestant: str) -> Tuned | None:
 def _tuned(workload, contestant, best, records) -> Tuned:
     averages = contestant in AVERAGING
     key = "averaged_held_back" if averages else "held_back"
-    budget = WORKLOADS[workload].gradients
+    budget = ALL[workload].gradients
     at_budget = [loss_at(run, budget, averages) for run in records]
     accuracies = None
-    if WORKLOADS[workload].classifies:
+    if ALL[workload].classifies:
         accuracies = np.array([run[key]["accuracy"] for run in records])
     return Tuned(
         contestant,
@@ -87,7 +90,7 @@ def curve_of(record: dict, averaged: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.array(curve["gradients"], float), losses
 
 
-def loss_at(record: dict, gradients: int, averaged: bool) -> float:
+def loss_at(record: dict, gradients: float, averaged: bool) -> float:
     """Training loss after so many gradients, between two evaluations by a line."""
     taken, losses = curve_of(record, averaged)
     if not math.isfinite(losses[-1]):
@@ -97,7 +100,10 @@ def loss_at(record: dict, gradients: int, averaged: bool) -> float:
 
 def gradients_to(record: dict, target: float, averaged: bool) -> float:
     """Gradients after which the training loss is first at the target, or infinity."""
-    taken, losses = curve_of(record, averaged)
+    return _first_at(*curve_of(record, averaged), target)
+
+
+def _first_at(taken: np.ndarray, losses: np.ndarray, target: float) -> float:
     reached = np.flatnonzero(losses <= target)
     if not len(reached):
         return math.inf
@@ -127,9 +133,25 @@ def relative_gradients(results: Results, workload: str, contestant: str) -> np.n
     if target is None or ours is None:
         return np.array([])
     goal = float(np.mean(target.losses))
-    budget = WORKLOADS[workload].gradients
+    budget = ALL[workload].gradients
     averages = contestant in AVERAGING
     return np.array([gradients_to(r, goal, averages) / budget for r in ours.records])
+
+
+def mean_gradients_to(found: Tuned, workload: str, target: float) -> float:
+    """Gradients after which the mean over seeds is at the target, by the budget.
+
+    Infinite where it is not, or where a seed diverged.
+    """
+    budget = ALL[workload].gradients
+    averaged = found.contestant in AVERAGING
+    taken = budget * np.arange(1, EVALUATIONS + 1) / EVALUATIONS
+    curves = [
+        [loss_at(record, gradients, averaged) for gradients in taken]
+        for record in found.records
+    ]
+    # Means of the same numbers in another order differ by rounding.
+    return _first_at(taken, np.mean(curves, axis=0), target * (1 + 1e-9))
 
 
 def ablation_ratio(results: Results, workload: str, ablation: str) -> float | None:
@@ -142,7 +164,9 @@ def ablation_ratio(results: Results, workload: str, ablation: str) -> float | No
     return float(np.mean(other.losses) / np.mean(paired))
 
 
-def ablation_ratios(results: Results, ablation: str) -> list[float]:
+def ablation_ratios(
+    results: Results, ablation: str, workloads: Iterable[str] = WORKLOADS
+) -> list[float]:
     """`ablation_ratio` on the workloads on which it was run."""
-    ratios = [ablation_ratio(results, name, ablation) for name in WORKLOADS]
+    ratios = [ablation_ratio(results, name, ablation) for name in workloads]
     return [ratio for ratio in ratios if ratio is not None]

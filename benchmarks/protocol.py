@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterable
 
 from benchmarks.ablations import ABLATIONS, PARTS
 from benchmarks.contestants import BASELINES, NOT_RUN, OURS, PEERS, Contestant
+from benchmarks.provenance import fingerprint
 from benchmarks.results import Results, environment, key_of
+from benchmarks.sets import ALL
 from benchmarks.training import Training
-from benchmarks.workloads import WORKLOADS
 
 CONTESTANTS: dict[str, Contestant] = BASELINES | OURS | ABLATIONS | PEERS | NOT_RUN
+
+FUZZYHESS = OURS | ABLATIONS
+"""Those whose records tell which FuzzyHess was run."""
 
 SEEDS = dict.fromkeys([*PARTS, "rotated"], 2) | dict.fromkeys([*PEERS, *NOT_RUN], 1)
 """Seeds of those that are measured less often than `--seeds` says."""
@@ -43,10 +47,12 @@ def measure(
     say: Callable[[str], None] = print,
 ) -> None:
     """Runs what is missing of a contestant on a workload."""
-    plan, spec = CONTESTANTS[contestant], WORKLOADS[workload]
+    plan, spec = CONTESTANTS[contestant], ALL[workload]
     # Made for the first run that is missing, for it loads the data.
     training = functools.cache(lambda: Training(spec, plan.make))
     overtime = OVERTIME if contestant in OURS else 1.0
+    # Taken before the trainings, in which files may change.
+    context = environment() | (fingerprint() if contestant in FUZZYHESS else {})
 
     def run(schedule: str, learning_rate: float, seed: int) -> None:
         record: dict = {
@@ -61,7 +67,7 @@ def measure(
         record |= training().run(
             learning_rate, schedule, seed, spec.gradients, overtime
         )
-        results.add(record | environment())
+        results.add(record | context)
         say(
             f"{workload} {contestant} {schedule} {learning_rate:.3g} seed {seed}: "
             f"{final_loss(record):.4g}"

@@ -1,17 +1,20 @@
 """Tables and pictures of the benchmark, made from its raw results alone.
 
-python -m benchmarks.report [--output FOLDER] [--pictures FOLDER]
+python -m benchmarks.report [--set chosen|unseen] [--output FOLDER] [--pictures FOLDER]
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import analysis
+from benchmarks import analysis, bootstrap, looks
 from benchmarks.ablations import ABLATIONS
 from benchmarks.contestants import BASELINES, OURS, PEERS
-from benchmarks.results import RECORDED, Results
+from benchmarks.profiles import FACTORS, profiles
+from benchmarks.results import Results
+from benchmarks.sets import ALL, SETS
 from benchmarks.workloads import WORKLOADS
 
 NOISE = 0.03
@@ -37,10 +40,10 @@ def share(value: float) -> str:
     return f"{value:.2f}" if np.isfinite(value) else "> 1.5"
 
 
-def target_table(results: Results) -> str:
+def target_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """FuzzyHess untuned beside the best tuned baseline, and its robustness."""
     rows, medians = [], []
-    for name in WORKLOADS:
+    for name in workloads:
         best = analysis.best_baseline(results, name)
         ours = analysis.tuned(results, name, "fuzzyhess")
         if best is None or ours is None:
@@ -89,11 +92,11 @@ def target_table(results: Results) -> str:
     return f"{table(header, rows)}\n\n{summary}"
 
 
-def contestants_table(results: Results) -> str:
+def contestants_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """Training loss of everyone, each tuned, as a multiple of the best baseline's."""
     names = [n for n in (*BASELINES, *PEERS, "fuzzyhess") if _has_run(results, n)]
     rows = []
-    for name in WORKLOADS:
+    for name in workloads:
         best = analysis.best_baseline(results, name)
         if best is None:
             continue
@@ -113,32 +116,91 @@ def contestants_table(results: Results) -> str:
     return table(["workload", *names], rows)
 
 
-def ablation_table(results: Results) -> str:
+def ablation_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """Training loss of FuzzyHess without a part, as a multiple of its own."""
     names = [n for n in ABLATIONS if _has_run(results, n)]
+    if not names:
+        return "None run."
     rows = []
-    for name in WORKLOADS:
+    for name in workloads:
         cells = [analysis.ablation_ratio(results, name, n) for n in names]
         rows.append([name, *("" if r is None else f"{r:.3g}" for r in cells)])
-    ratios = [analysis.ablation_ratios(results, n) for n in names]
+    ratios = [analysis.ablation_ratios(results, n, workloads) for n in names]
     rows.append(["median", *(f"{np.median(r):.3g}" for r in ratios)])
     means = [np.exp(np.mean(np.log(r))) for r in ratios]
     rows.append(["geometric mean", *(f"{mean:.3g}" for mean in means)])
     return table(["workload", *names], rows)
 
 
+def held_back_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
+    """Held-back losses of FuzzyHess and of the best tuned baseline."""
+    rows = []
+    for name in workloads:
+        best = analysis.best_baseline(results, name)
+        ours = analysis.tuned(results, name, "fuzzyhess")
+        if best is None or ours is None:
+            continue
+        ratio = np.mean(ours.held_back) / np.mean(best.held_back)
+        rows.append(
+            [name, spread(best.held_back), spread(ours.held_back), f"{ratio:.2f}"]
+        )
+    return table(["workload", "best baseline", "FuzzyHess", "ratio"], rows)
+
+
+def interval_line(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
+    """The median share of gradients, and how sure it is."""
+    found = [analysis.relative_gradients(results, n, "fuzzyhess") for n in workloads]
+    shares = [values for values in found if len(values)]
+    if not shares:
+        return "No results."
+    low, high = bootstrap.interval(shares)
+    median = bootstrap.median_of_medians(shares)
+    return (
+        f"Median share of gradients: {share(median)}; with 95 % of "
+        f"{bootstrap.RESAMPLES:,} resamples of workloads and seeds from {share(low)} "
+        f"to {share(high)}. The baseline's loss is not resampled."
+    )
+
+
+def profile_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
+    """Share of workloads on which each is within a factor of the best's gradients.
+
+    Of those that were run on all workloads that have a baseline.
+    """
+    goals = {
+        name: float(np.mean(best.losses))
+        for name in workloads
+        if (best := analysis.best_baseline(results, name))
+    }
+    gradients = {}
+    for contestant in (*BASELINES, *PEERS, "fuzzyhess"):
+        found = {name: analysis.tuned(results, name, contestant) for name in goals}
+        # What was not run on a workload is not what did not get there.
+        if goals and all(found.values()):
+            gradients[contestant] = [
+                analysis.mean_gradients_to(tuned, name, goals[name])
+                for name, tuned in found.items()
+                if tuned is not None
+            ]
+    if not gradients:
+        return "No results."
+    header = ["", *(f"{factor:g}" for factor in FACTORS)]
+    shares = profiles(gradients).items()
+    return table(header, [[n, *(f"{s:.2f}" for s in row)] for n, row in shares])
+
+
 def _has_run(results: Results, contestant: str) -> bool:
     return any(key[1] == contestant for key in results.runs)
 
 
-def draw(results: Results, folder: Path) -> Path:
+def draw(results: Results, folder: Path, workloads: Iterable[str] = WORKLOADS) -> Path:
     """Training loss over gradients, each workload, FuzzyHess and the baselines."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    names = [n for n in WORKLOADS if analysis.tuned(results, n, "fuzzyhess")]
+    names = [n for n in workloads if analysis.tuned(results, n, "fuzzyhess")]
     figure, grid = plt.subplots(3, 4, figsize=(13, 8), layout="constrained")
     for ax, name in zip(grid.flat, names, strict=False):
         for contestant in (*BASELINES, "fuzzyhess"):
@@ -147,7 +209,7 @@ def draw(results: Results, folder: Path) -> Path:
                 continue
             averaged = contestant in OURS
             curves = [analysis.curve_of(r, averaged) for r in found.records]
-            budget = WORKLOADS[name].gradients
+            budget = ALL[name].gradients
             x = np.linspace(budget / 20, budget, 60)
             y = np.median([np.interp(x, *curve) for curve in curves], axis=0)
             label = contestant if averaged else f"{contestant}, tuned"
@@ -155,7 +217,8 @@ def draw(results: Results, folder: Path) -> Path:
         ax.set(title=name, yscale="log", xlabel="gradient evaluations")
     for ax in grid.flat[len(names) :]:
         ax.axis("off")
-    grid.flat[0].legend()
+    if names:
+        grid.flat[0].legend()
     figure.suptitle("Training loss: FuzzyHess untuned beside tuned optimizers")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "benchmark.png"
@@ -164,22 +227,35 @@ def draw(results: Results, folder: Path) -> Path:
     return path
 
 
+def looks_line(results: Results) -> str:
+    """How many versions of FuzzyHess were run on the test set."""
+    count = len(looks.looks(results))
+    return f"Looks at this set (versions of FuzzyHess that were run on it): {count}."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=RECORDED)
-    parser.add_argument("--pictures", type=Path, default=Path("docs/images"))
+    parser.add_argument("--set", choices=SETS, default="chosen")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--pictures", type=Path)
     arguments = parser.parse_args()
-    results = Results(arguments.output)
-    for title, text in (
-        ("FuzzyHess untuned beside the best tuned baseline", target_table(results)),
+    chosen = SETS[arguments.set]
+    results = Results(arguments.output or chosen.folder)
+    if chosen.is_unseen:
+        print(f"{looks_line(results)}\n")
+    for title, tell in (
+        ("FuzzyHess untuned beside the best tuned baseline", target_table),
+        ("How sure the median is", interval_line),
+        ("Held-back loss", held_back_table),
+        ("All, as a multiple of it (with averaged weights)", contestants_table),
         (
-            "All, as a multiple of it (with averaged weights)",
-            contestants_table(results),
+            "Share of workloads at its loss within so many times the fewest gradients",
+            profile_table,
         ),
-        ("Ablations, as a multiple of FuzzyHess", ablation_table(results)),
+        ("Ablations, as a multiple of FuzzyHess", ablation_table),
     ):
-        print(f"## {title}\n\n{text}\n")
-    print(draw(results, arguments.pictures))
+        print(f"## {title}\n\n{tell(results, chosen.workloads)}\n")
+    print(draw(results, arguments.pictures or chosen.pictures, chosen.workloads))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from benchmarks.provenance import commit
+
 RECORDED = Path(__file__).parent / "results" / "workloads"
 """Where the recorded results are."""
 
@@ -68,8 +70,9 @@ class Results:
 
 
 def environment() -> dict[str, str]:
-    """Versions and machine, for the record."""
+    """Commit, versions and machine, for the record."""
     return {
+        "commit": commit(),
         "versions": f"tensorflow {tf.__version__}, keras {keras.__version__}",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }

@@ -1,6 +1,7 @@
 """Seconds to the tuned baseline's loss: gradients to it times what one takes.
 
-    python -m benchmarks.seconds_to_loss [--output FOLDER] [--rounds 9]
+    python -m benchmarks.seconds_to_loss [--set chosen|unseen] [--output FOLDER]
+        [--rounds 9]
 
 Gradients are those of the recorded runs, a median over seeds. What a gradient takes is
 measured anew, on one core: blocks of steps of both optimizers, in turn, each block long
@@ -22,9 +23,9 @@ import tensorflow as tf
 from benchmarks import analysis
 from benchmarks.contestants import BASELINES, OURS
 from benchmarks.report import share, table
-from benchmarks.results import RECORDED, Results
+from benchmarks.results import Results
+from benchmarks.sets import ALL, SETS
 from benchmarks.training import Training
-from benchmarks.workloads import WORKLOADS
 
 STEPS = 100
 BEFORE = 400  # steps of each beforehand: by then, probes are as frequent as on average
@@ -61,10 +62,8 @@ def row(results: Results, name: str, rounds: int) -> list[str] | None:
     gradients = analysis.relative_gradients(results, name, "fuzzyhess")
     if best is None or not len(gradients):
         return None
-    baseline = Timed(
-        WORKLOADS[name], BASELINES[best.contestant].make, best.learning_rate
-    )
-    ours = Timed(WORKLOADS[name], OURS["fuzzyhess"].make, 1.0)
+    baseline = Timed(ALL[name], BASELINES[best.contestant].make, best.learning_rate)
+    ours = Timed(ALL[name], OURS["fuzzyhess"].make, 1.0)
     times = np.array(
         [(baseline.milliseconds(), ours.milliseconds()) for _ in range(rounds)]
     )
@@ -83,13 +82,15 @@ def row(results: Results, name: str, rounds: int) -> list[str] | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=RECORDED)
+    parser.add_argument("--set", choices=SETS, default="chosen")
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    results = Results(arguments.output)
-    rows = [row(results, name, arguments.rounds) for name in WORKLOADS]
+    chosen = SETS[arguments.set]
+    results = Results(arguments.output or chosen.folder)
+    rows = [row(results, name, arguments.rounds) for name in chosen.workloads]
     header = [
         "workload",
         "best baseline",

@@ -60,6 +60,19 @@ def test_gradients_to_the_goal_are_read_from_the_averaged_weights(results):
     np.testing.assert_allclose(sorted(relative), [0.625, np.inf])
 
 
+def test_the_mean_over_seeds_reaches_its_own_mean_at_the_budget(results):
+    """The goal is 3.5; FuzzyHess's mean of averaged losses ends at 3, from 3.75."""
+    budget = WORKLOADS["quadratic"].gradients
+    best, ours = (
+        analysis.tuned(results, "quadratic", name) for name in ("adam", "fuzzyhess")
+    )
+    assert analysis.mean_gradients_to(best, "quadratic", 3.5) == pytest.approx(budget)
+    assert analysis.mean_gradients_to(ours, "quadratic", 3.5) == pytest.approx(
+        budget * (0.75 + 0.25 / 3)
+    )
+    assert analysis.mean_gradients_to(ours, "quadratic", 2.9) == np.inf
+
+
 def test_ablations_are_compared_with_the_same_seeds(tmp_path):
     made = Results(tmp_path)
     made.add(record("fuzzyhess", [9.0, 8.0], seed=1))
@@ -72,6 +85,33 @@ def test_a_table_of_made_up_results(results):
     text = report.target_table(results)
     assert "adam, cosine, 1" in text and "3.5 (3 to 4)" in text
     assert "0 of 1 workloads" in text
+
+
+def test_made_up_results_have_a_profile_and_an_interval(results):
+    """FuzzyHess gets there first, Adam at 1.2 times its gradients, SGD never."""
+    lines = report.profile_table(results).splitlines()
+    assert lines[2].startswith("| sgd | 0.00 | 0.00")
+    assert lines[3].startswith("| adam | 0.00 | 1.00")
+    assert lines[4].startswith("| fuzzyhess | 1.00 | 1.00")
+    line = report.interval_line(results)
+    assert "gradients: > 1.5;" in line and "from 0.62 to > 1.5" in line
+    assert "| quadratic | 3.5 (3 to 4) | 3 (2 to 4) | 0.86 |" in (
+        report.held_back_table(results)
+    )
+
+
+def test_what_was_not_run_everywhere_has_no_profile(results):
+    results.add(record("adam", [9.0, 8.0]) | {"workload": "burgers"})
+    lines = report.profile_table(results, ["quadratic", "burgers"]).splitlines()
+    assert [line.split()[1] for line in lines[2:]] == ["adam"]
+
+
+def test_without_results_the_report_says_so(tmp_path):
+    empty = Results(tmp_path)
+    for tell in (report.interval_line, report.profile_table, report.target_table):
+        assert "No results." in tell(empty)
+    assert report.ablation_table(empty) == "None run."
+    assert report.looks_line(empty).endswith(": 0.")
 
 
 def test_recorded_results_are_whole():

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import __main__ as benchmarks_main
 from benchmarks import protocol
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import BASELINES, OURS, Contestant
 from benchmarks.hessian_peers import AdaHessian, Sophia
 from benchmarks.results import Results
 from benchmarks.training import EVALUATIONS, Training
@@ -112,3 +112,14 @@ def test_a_part_that_was_killed_is_no_success(statuses, ends_with, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         benchmarks_main.main()
     assert ended.value.code == ends_with
+
+
+def test_a_set_has_workloads_contestants_and_a_folder_of_its_own(capsys):
+    parsed = benchmarks_main.parsed
+    chosen, test_set = parsed([]), parsed(["--set", "unseen"])
+    assert "quadratic" in chosen.workloads and "words" in test_set.workloads
+    assert chosen.output != test_set.output
+    assert test_set.contestants == [*BASELINES, *OURS]
+    with pytest.raises(SystemExit):
+        parsed(["--set", "unseen", "--workloads", "quadratic"])
+    assert "no workload quadratic" in capsys.readouterr().err
