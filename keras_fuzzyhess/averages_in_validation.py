@@ -1,6 +1,6 @@
 """Averaged weights in the model for a while, as for the validation inside `fit`.
 
-With them BatchNorm's moving statistics, without the share of their start.
+With them BatchNorm's moving statistics, without what is left in them of the past.
 """
 
 import contextlib
@@ -71,9 +71,10 @@ class AveragesInValidation(keras.callbacks.Callback):
     model's weights, and a `fit` with this callback goes on from the weights
     themselves. Without the callback it goes on from the averages.
 
-    BatchNorm's moving statistics are shown without what is left of the zeros and ones
-    that they started as, and the training goes on from the statistics themselves; after
-    a training that has ended they count as a new start, which needs no correction.
+    BatchNorm's moving statistics are shown without what is left in them of the past:
+    of the zeros and ones that they started as, and of all before the beginning of the
+    last epoch that is at least 20 minibatches ago (our choice). The training goes on
+    from the statistics themselves.
 
     Where a callback behind it sets weights, these stay, and their average begins there.
     An interrupt leaves either the weights, in the middle of an epoch, or the averages,

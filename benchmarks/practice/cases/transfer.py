@@ -61,7 +61,7 @@ def build():
     inputs = keras.Input((14, 14, 1))
     network = base()
     network.set_weights(pretrained())
-    # BatchNorm keeps its statistics, also where its weights are trained.
+    # As in the guide. Keras overrules it in `fit`: unfrozen, BatchNorm trains.
     x = layers.Dropout(0.2)(network(inputs, training=False))
     return keras.Model(inputs, layers.Dense(CLASSES, "softmax")(x))
 
