@@ -45,12 +45,12 @@ def run_part(arguments: argparse.Namespace) -> None:
     import keras
     import tensorflow as tf
 
-    from benchmarks import looks
     from benchmarks.datasets import MissingData
     from benchmarks.protocol import measure
+    from benchmarks.provenance import fingerprint
     from benchmarks.results import Results
-    from benchmarks.sets import SETS
 
+    fingerprint()  # remembered: of the files that were imported, not of later ones
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     results = Results(arguments.output, f"part_{arguments.part}")
@@ -60,8 +60,6 @@ def run_part(arguments: argparse.Namespace) -> None:
             measure(workload, contestant, arguments.seeds, results)
         except MissingData as error:
             sys.exit(f"{workload}: {error}")
-        if SETS[arguments.set].is_unseen:
-            looks.note(results)
         keras.utils.clear_session()
 
 
@@ -78,6 +76,16 @@ def warn(arguments: argparse.Namespace) -> None:
         print(f"Warning: {message}", file=sys.stderr)
 
 
+def note(arguments: argparse.Namespace) -> None:
+    """Notes that the test set has been looked at."""
+    from benchmarks import looks
+    from benchmarks.results import Results
+    from benchmarks.sets import SETS
+
+    if SETS[arguments.set].is_unseen:
+        looks.note(Results(arguments.output))
+
+
 def main() -> None:
     arguments = parsed()
     if arguments.part is not None:
@@ -92,6 +100,7 @@ def main() -> None:
     ]
     # That of a part which was killed is negative.
     statuses = [part.wait() for part in parts]
+    note(arguments)
     sys.exit(int(any(statuses)))
 
 

@@ -108,8 +108,8 @@ def _first_at(taken: np.ndarray, losses: np.ndarray, target: float) -> float:
     if not len(reached):
         return math.inf
     i = reached[0]
-    if i == 0:
-        return float(taken[0])
+    if i == 0 or not math.isfinite(losses[i - 1]):
+        return float(taken[i])
     share = (losses[i - 1] - target) / (losses[i - 1] - losses[i])
     return float(taken[i - 1] + share * (taken[i] - taken[i - 1]))
 

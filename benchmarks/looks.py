@@ -39,7 +39,7 @@ def looks(results: Results) -> set[Version]:
 
 
 def note(results: Results) -> None:
-    """Writes them down, for the day on which runs are deleted."""
+    """Writes them to a file that stays when runs are deleted."""
     known = looks(results)
     if known != noted(results.folder):
         (results.folder / FILE).write_text(json.dumps(sorted(known), indent=1) + "\n")
@@ -57,7 +57,7 @@ def warning(results: Results) -> str | None:
     return (
         f"Runs of FuzzyHess in {results.folder} were made with other {changed}: they "
         "are kept, and what is missing would be run with those of now. Delete the "
-        "lines of FuzzyHess there (not those of others), or name a new folder with "
-        "--output. Whatever you do, choose nothing by what this set says: "
+        "lines of FuzzyHess there (not those of others). Whatever you do, choose "
+        "nothing by what this set says: "
         f"it has been looked at with {len(looks(results))} version(s) so far."
     )

@@ -51,7 +51,6 @@ def measure(
     # Made for the first run that is missing, for it loads the data.
     training = functools.cache(lambda: Training(spec, plan.make))
     overtime = OVERTIME if contestant in OURS else 1.0
-    # Taken before the trainings, in which files may change.
     context = environment() | (fingerprint() if contestant in FUZZYHESS else {})
 
     def run(schedule: str, learning_rate: float, seed: int) -> None:

@@ -43,13 +43,22 @@ def fingerprint() -> dict[str, str]:
 
 
 def without_words(source: str) -> str:
-    """Code without comments and docstrings, which change nothing."""
+    """What Python reads but for docstrings: comments and line breaks change nothing."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             body[:] = [line for line in body if not _is_words(line)]
-    return ast.unparse(tree)
+    return repr(_plain(tree))
+
+
+def _plain(node: object) -> object:
+    """A tree without what differs between versions of Python."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node))
+        given = [(n, _plain(v)) for n, v in fields if v is not None and v != []]
+        return type(node).__name__, *given
+    return [_plain(each) for each in node] if isinstance(node, list) else repr(node)
 
 
 def _is_words(line: ast.AST) -> bool:

@@ -148,7 +148,7 @@ def held_back_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> s
 
 
 def interval_line(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
-    """The median share of gradients, and how sure it is."""
+    """The median share of gradients, and within which bounds it is."""
     found = [analysis.relative_gradients(results, n, "fuzzyhess") for n in workloads]
     shares = [values for values in found if len(values)]
     if not shares:
@@ -156,9 +156,9 @@ def interval_line(results: Results, workloads: Iterable[str] = WORKLOADS) -> str
     low, high = bootstrap.interval(shares)
     median = bootstrap.median_of_medians(shares)
     return (
-        f"Median share of gradients: {share(median)}; with 95 % of "
-        f"{bootstrap.RESAMPLES:,} resamples of workloads and seeds from {share(low)} "
-        f"to {share(high)}. The baseline's loss is not resampled."
+        f"Median share of gradients: {share(median)}. Of {bootstrap.RESAMPLES:,} "
+        f"resamples of workloads and seeds, 95 % are from {share(low)} to "
+        f"{share(high)}. The baseline's loss is not resampled."
     )
 
 

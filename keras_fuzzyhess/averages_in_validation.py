@@ -72,9 +72,10 @@ class AveragesInValidation(keras.callbacks.Callback):
     themselves. Without the callback it goes on from the averages.
 
     BatchNorm's moving statistics are shown without what is left in them of the past:
-    of the zeros and ones that they started as, and of all before the beginning of the
-    last epoch that is at least 20 minibatches ago (our choice). The training goes on
-    from the statistics themselves.
+    of the zeros and ones that they started as, and, in functional models, of all before
+    about the last epoch, if that has at least 20 minibatches and a fifth of
+    `1 / (1 - momentum)` (our choice). The training goes on from the statistics
+    themselves; what `fit` leaves is a new start.
 
     Where a callback behind it sets weights, these stay, and their average begins there.
     An interrupt leaves either the weights, in the middle of an epoch, or the averages,

@@ -16,7 +16,7 @@ History = Mapping[str, Sequence[float]]
 """What `FuzzyHessMonitor.history` holds: one list for each name, of equal lengths."""
 
 LABELS = {
-    "loss_trend": "loss trend\n(in units of its scatter; falling > 0)",
+    "loss_trend": "loss trend\n(in units of scatter; falling > 0)",
     "progress": "progress\n(share of the training done)",
     "gain_rate": "gain rate\n(relative change per step)",
     "gain": "gain\n(factor of the step)",

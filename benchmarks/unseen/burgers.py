@@ -18,7 +18,7 @@ VISCOSITY = 0.03
 class Residual(layers.Layer):
     """By how much a network misses the equation, at times and places.
 
-    Start, a sine, and margins, zeros, hold whatever the network says.
+    It is a sine at the start and zero at the margins, whatever the network says.
 
     Args:
         network: Maps time and place to a number.

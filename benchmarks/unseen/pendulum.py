@@ -1,7 +1,8 @@
 """Values of what a pendulum's motor can do, learned from a fixed set of moves.
 
 The loss is the squared residual of Bellman's equation, differentiated on both of its
-sides (Baird, 1995): moves repeat, so that one of each tells the expected value.
+sides (Baird, 1995). What a move leads to is certain, so one example tells the expected
+value.
 """
 
 import keras

@@ -1,4 +1,7 @@
-"""Sales of houses in Texas, month by month; plotnine ships the table."""
+"""Sales of houses in Texas, month by month; plotnine ships the table.
+
+Scaled with all lines, and the months around one that is held back are trained on.
+"""
 
 import functools
 

@@ -1,4 +1,8 @@
-"""Names and dates in many languages, of the Unicode locales that Babel ships."""
+"""Names and dates in many languages, of the Unicode locales that Babel ships.
+
+About half of the names are those of several languages, and count for each: so no
+network tells all languages apart.
+"""
 
 import collections
 import datetime

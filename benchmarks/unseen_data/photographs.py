@@ -51,7 +51,7 @@ def noisy_patches() -> Data:
 
 
 def _turned(patches: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Turned, mirrored, and with other colours, by which the scene were known."""
+    """Turned, mirrored, and with other colours, for these alone tell the scene."""
     turned = np.stack([np.rot90(p, int(random.integers(4))) for p in patches])
     mirror = random.random((len(turned), 1, 1, 1)) < 0.5
     mirrored = np.where(mirror, turned[:, ::-1], turned)

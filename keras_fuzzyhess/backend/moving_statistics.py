@@ -6,7 +6,10 @@ weights have had. Weights that move fast are then validated with statistics of o
 Adam corrects its averages for such a start; so it is here, for a start that moves on.
 """
 
+import collections
+import itertools
 import math
+import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,11 +24,18 @@ PREFIX = "moving"
 """Of the names under which they are saved: `moving:4:seen`, `moving:4:mean`."""
 
 ENOUGH = 20
-"""Minibatches whose statistics do without what was before them. Our choice."""
+"""So many minibatches are enough for statistics of their own, or this share of what a
+momentum remembers. Our choice."""
+
+ENOUGH_OF_MEMORY = 0.2
+"""Of `1 / (1 - momentum)` minibatches: who sets a longer one has small minibatches."""
 
 Statistics = tuple[np.ndarray, np.ndarray]
 """Mean and variance; in a `_Mark` what Keras averages, with renormalization the
 standard deviation in the place of the variance."""
+
+SMALLEST = 1e-30
+"""Variances below this may have become zeros by rounding, which tells nothing."""
 
 START: Statistics = np.zeros(()), np.ones(())
 """What Keras's initializers make them."""
@@ -42,6 +52,10 @@ class _Mark(NamedTuple):
     def is_start(self) -> bool:
         return not self.mean.any() and bool((self.spread == 1).all())
 
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.spread).all())
+
 
 @dataclass
 class _Layer:
@@ -50,16 +64,20 @@ class _Layer:
     Attributes:
         number: Place of its moving mean among the model's variables.
         layer: BatchNorm.
-        marks: The last one that is old enough, once there is one, and the last.
-        seen: CRC-32 of its statistics when they were put in or out last.
+        calls: How often a step calls it; 0 where that is not known.
+        marks: One or two: the last, and the one before it.
+        seen: CRC-32 of its statistics when they were noted, put in or out last.
+        seen_at: Minibatches that the model had been trained on then.
         kept: Mean and variance themselves, while others are in their place.
         was_set: Whether others had set them when they were to be put back.
     """
 
     number: int
     layer: keras.layers.BatchNormalization
+    calls: int
     marks: list[_Mark]
     seen: int
+    seen_at: int
     kept: Statistics | None = None
     was_set: bool = False
 
@@ -71,30 +89,57 @@ class _Layer:
     def is_out(self) -> bool:
         return self.kept is not None and self.is_as_seen
 
-    def mark_before(self, now: int) -> _Mark | None:
-        """What they were before minibatches enough, or at their start."""
-        old = [mark for mark in self.marks if now - mark.step >= ENOUGH]
-        if old:
+    def known(self, now: int) -> list[_Mark]:
+        """The marks that still hold: none where others have set the statistics.
+
+        After an interrupt in an epoch they have moved, which looks the same; then only
+        their start is kept, without which they cannot be shown at all.
+        """
+        if now < self.seen_at:  # the count was set back
+            return []
+        if self.is_as_seen:
+            return self.marks
+        if self.was_set or now == self.seen_at:
+            return []
+        return [mark for mark in self.marks if mark.is_start]
+
+    def since(self, now: int) -> Statistics | None:
+        """What is to be shown; None if that is what there is."""
+        mark = self._mark_before(now)
+        if mark is None:
+            return None
+        return _since(mark, self.layer, (now - mark.step) * max(1, self.calls))
+
+    def _mark_before(self, now: int) -> _Mark | None:
+        """What they were before minibatches enough, or at their start.
+
+        The first only where a step is known to move them as often as is counted: else
+        what is shown would go too far, again and again.
+        """
+        enough = _enough(self.layer)
+        old = [mark for mark in self.marks if now - mark.step >= enough]
+        if old and self.calls:
             return old[-1]
-        first = self.marks[0]
-        return first if first.is_start and now > first.step else None
+        started = [m for m in self.marks if m.is_start and now > m.step]
+        return started[0] if started else None
 
 
 class MovingStatistics:
     """Puts corrected statistics in the place of a model's, and these back to the bit.
 
     Steps are counted by what the model's optimizers count: each minibatch of an
-    accumulated gradient, and the steps of several optimizers together. Too many are
-    better than too few, for the statistics are then corrected by less. A layer that is
-    called several times in a step has moved more often than is counted. It shows where
-    a variance is below the share of the start, which it cannot be; then the smallest
-    power of the share is taken that it can have.
+    accumulated gradient, and the steps of several optimizers together. If these are
+    more than the moves, statistics are corrected by less. A layer that is called
+    several times in a step moves more often, as a functional model tells. Elsewhere a
+    variance below the share of the start may show it: then the smallest power of the
+    share is taken that it can have.
 
-    At every `note` they are marked, if the last mark has got `ENOUGH` minibatches old.
-    What is shown is the weighted mean of what they have seen since the last mark that
-    is old enough: of a start as zeros and ones from the first minibatch on, of one that
-    was trained before, loaded or set by others after `ENOUGH`. Statistics that have not
-    moved are not touched. All is saved with the state of an optimizer of this package.
+    At every `note` they are marked, if the last mark is old enough: `ENOUGH`
+    minibatches, or `ENOUGH_OF_MEMORY` of what the momentum remembers. What is shown is
+    the weighted mean of what they have seen since the last mark that is old enough, or
+    since they started as zeros and ones. Where no functional model tells how often they
+    move, only such a start is corrected. Statistics that have not moved are not
+    touched. All is saved with the state of an optimizer of this package.
 
     Example:
 
@@ -137,24 +182,20 @@ class MovingStatistics:
         """
         self.put_back()
         layers, now = _batch_norms(model), _minibatches(model)
-        # An interrupt in an epoch leaves statistics that have moved since.
-        has_stepped = now > self._noted_at
-        marks = {
-            key: each.marks
-            for key, each in self._layers.items()
-            if each.is_as_seen or (has_stepped and not each.was_set)
-        }
-        marks |= self._take_loaded(layers)
+        marks = {key: each.known(now) for key, each in self._layers.items()}
+        marks |= self._take_loaded({n: layer for n, (layer, _) in layers.items()})
         self._layers = {
             id(layer): _Layer(
                 number,
                 layer,
+                calls,
                 _marked(marks.get(id(layer), []), layer, now),
                 _crc(layer),
+                now,
             )
-            for number, layer in layers.items()
+            for number, (layer, calls) in layers.items()
         }
-        self._noted_at, self._noted = now, set(map(id, layers.values()))
+        self._noted_at, self._noted = now, {id(layer) for layer, _ in layers.values()}
 
     def put_in(self, model: keras.Model) -> bool:
         """Puts corrected statistics in, and keeps the statistics themselves.
@@ -167,8 +208,8 @@ class MovingStatistics:
         self._find_made(model)
         now = _minibatches(model)
         for each in self._layers.values():
-            each.seen, each.kept = _crc(each.layer), None
-            shown = _since(each.mark_before(now), each.layer, now)
+            each.seen, each.seen_at, each.kept = _crc(each.layer), now, None
+            shown = each.since(now)
             if shown is not None and all(np.isfinite(values).all() for values in shown):
                 each.kept = _statistics(each.layer)
                 _assign(each.layer, shown)
@@ -234,7 +275,7 @@ class MovingStatistics:
         """Those that `fit` has made since `note`, which must have started since."""
         if self._noted is None:
             return
-        for number, layer in _batch_norms(model).items():
+        for number, (layer, calls) in _batch_norms(model).items():
             if id(layer) in self._layers:
                 self._layers[id(layer)].number = number
             elif id(layer) not in self._noted and (
@@ -245,28 +286,34 @@ class MovingStatistics:
             ):
                 zeros = np.zeros(layer.moving_mean.shape)
                 start = _Mark(self._noted_at, zeros, zeros + 1)
-                self._layers[id(layer)] = _Layer(number, layer, [start], 0)
+                self._layers[id(layer)] = _Layer(
+                    number, layer, calls, [start], 0, self._noted_at
+                )
 
 
 def _marked(
     marks: list[_Mark], layer: keras.layers.BatchNormalization, now: int
 ) -> list[_Mark]:
     """Marks with one of now, if there is none or the last has got old enough."""
-    if marks and now - marks[-1].step < ENOUGH:
+    new = _Mark(now, *_averages(layer))
+    if marks and now - marks[-1].step < _enough(layer):
         return marks
-    return [*marks[-1:], _Mark(now, *_averages(layer))]
+    return [*marks[-1:], new] if new.is_finite else marks
+
+
+def _enough(layer: keras.layers.BatchNormalization) -> float:
+    forgotten = 1 - float(layer.momentum)
+    return max(ENOUGH, ENOUGH_OF_MEMORY / forgotten) if forgotten > 0 else math.inf
 
 
 def _since(
-    mark: _Mark | None, layer: keras.layers.BatchNormalization, now: int
+    mark: _Mark, layer: keras.layers.BatchNormalization, moves: int
 ) -> Statistics | None:
     """Statistics without what they were at a mark; None if they have not moved."""
-    if mark is None:
-        return None
     mean, spread = averages = _averages(layer)
     if all(map(np.array_equal, averages, mark[1:])):
         return None
-    share = layer.momentum ** (now - mark.step)
+    share = layer.momentum**moves
     if share < 1:  # else of a momentum of 1, with which nothing moves
         mean, spread = without_start(mean, spread, share, mark[1:])
     if getattr(layer, "renorm", False):
@@ -299,12 +346,14 @@ def without_start(
     >>> without_start(np.array([0.5]), np.array([0.75]), share=0.8)  # 0.8**2
     (array([1.38888889]), array([0.30555556]))
     """
-    ratios = np.divide(spread, start[1], out=np.ones_like(spread), where=start[1] > 0)
+    can_tell = start[1] > SMALLEST
+    ratios = np.divide(spread, start[1], out=np.ones_like(spread), where=can_tell)
     least = float(np.min(ratios, initial=1.0))
     if least <= 0:  # not what an average from there can be
         return mean, spread
     if share > 0 and least < share:
-        share **= math.ceil(math.log(least) / math.log(share))
+        # Rounding may leave it a little below a power that it has.
+        share **= max(1, math.ceil(math.log(least) / math.log(share) - 1e-3))
     corrected = (spread - share * start[1]) / (1 - share)
     return (mean - share * start[0]) / (1 - share), np.maximum(corrected, 0)
 
@@ -340,13 +389,20 @@ def _minibatches(model: keras.Model) -> int:
     )
 
 
-def _batch_norms(model: keras.Model) -> dict[int, keras.layers.BatchNormalization]:
+def _batch_norms(
+    model: keras.Model,
+) -> dict[int, tuple[keras.layers.BatchNormalization, int]]:
     """The built BatchNorm layers of a model, by the place of the mean in its variables.
 
-    Whatever holds them: a model, a wrapper, a list, another attribute of a layer.
+    Whatever holds them: a model, a wrapper, a list, another attribute of a layer. With
+    how often a step calls each; 0 where that is not known: only functional models that
+    are trained by Keras's own step tell.
     """
     numbers = {id(variable): i for i, variable in enumerate(model.variables)}
-    found: dict[int, keras.layers.BatchNormalization] = {}
+    calls: collections.Counter[int] = collections.Counter()
+    if type(model).train_step is keras.Model.train_step:
+        _count_calls(model, calls)
+    found: dict[int, tuple[keras.layers.BatchNormalization, int]] = {}
     waiting: list[object] = [model]
     seen: set[int] = set()
     while waiting:
@@ -359,8 +415,22 @@ def _batch_norms(model: keras.Model) -> dict[int, keras.layers.BatchNormalizatio
         if isinstance(value, keras.layers.BatchNormalization):
             number = numbers.get(id(value.moving_mean))
             if number is not None:
-                found[number] = value
-    return dict(sorted(found.items()))
+                found[number] = value, calls[id(value)]
+    return dict(sorted(found.items(), key=operator.itemgetter(0)))
+
+
+def _count_calls(model: keras.Model, calls: collections.Counter[int]) -> None:
+    """How often a functional model calls what is in it, by `id`; of others nothing."""
+    for node in itertools.chain.from_iterable(_nodes_of(model).values()):
+        calls[id(node.operation)] += 1
+        if isinstance(node.operation, keras.Model):
+            _count_calls(node.operation, calls)
+
+
+def _nodes_of(model: keras.Model) -> Mapping[int, Collection]:
+    """Calls in a functional model, which a `Sequential` has inside."""
+    functional = getattr(model, "_functional", None) or model
+    return getattr(functional, "_nodes_by_depth", {})
 
 
 def _held_by(value: object) -> Collection[object]:

@@ -224,5 +224,7 @@ def checksum(values: Sequence[np.ndarray]) -> int:
     crc = 0
     for value in values:
         # No copy where it can be had without, for a state may fill half of the memory.
-        crc = zlib.crc32(np.ascontiguousarray(value).data, crc)
+        # As bytes, for Python knows no bfloat16.
+        data = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        crc = zlib.crc32(data.data, crc)
     return crc

@@ -14,7 +14,7 @@ Points = tuple[float, ...]
 RISING, FLAT, FALLING = -1.0, -0.4, 0.0
 """Where the terms of `loss_trend` hold fully, by default. The trend is measured from
 the averaged weights, around which weights that make good use of noisy gradients swing:
-their loss is higher by 0.4 of its scatter."""
+their loss is higher by 0.4 scatters."""
 
 CLEAR_TREND = 1.0
 """Loss trend from which a loss is plainly falling, or below minus this rising, for the

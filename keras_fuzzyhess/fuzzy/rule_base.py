@@ -30,7 +30,7 @@ class RuleBase:
 
     Inputs, both of them:
 
-    - `loss_trend` in [-1, 1]: how the loss moves in units of its scatter, positive
+    - `loss_trend` in [-1, 1]: how the loss moves in units of scatter, positive
       when it falls;
     - `progress` in [0, 1]: how far the training has come.
 

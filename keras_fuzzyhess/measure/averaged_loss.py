@@ -22,6 +22,9 @@ from keras_fuzzyhess.constants import check_constants
 from keras_fuzzyhess.parts import Part, scalar
 from keras_fuzzyhess.state.moving_average import mix
 
+ROUNDING = 1e-6
+"""Share of a loss below which a difference may be rounding, in float32."""
+
 
 class AveragedLoss(NamedTuple):
     """What is known of the loss at the weights and at their average.
@@ -96,10 +99,9 @@ def observe_averaged_loss(
         ),
         0.0,  # The first probe has none before it to be compared with.
     )
-    scatter = root_scatter**2
-    # Without any scatter a difference is a clear one, but at the first probe.
-    clear = tf.where(count > 0, strongest * tf.sign(difference), 0.0)
-    excess = tf.where(scatter > 0, tf.math.divide_no_nan(difference, scatter), clear)
+    # Minibatches that do not differ leave rounding, which is no difference either.
+    scatter = tf.maximum(root_scatter**2, ROUNDING * tf.abs(averaged_loss))
+    excess = tf.where(count > 0, tf.math.divide_no_nan(difference, scatter), 0.0)
     # What a small gain has measured would else be more than the trend can show, and
     # hide what a larger one measures for as long as it is remembered.
     remembered = tf.clip_by_value(statistics.excess, -1 / gain, 1 / gain)
@@ -199,8 +201,6 @@ class AveragedLossTrend(Part):
         self, loss: tf.Tensor, averaged_loss: tf.Tensor, gain: tf.Tensor
     ) -> AveragedLoss:
         """The averages with the two losses of a probe."""
-        loss = tf.cast(loss, tf.float32)
-        averaged_loss = tf.cast(averaged_loss, tf.float32)
         return observe_averaged_loss(
             self._read(),
             loss,

@@ -390,6 +390,61 @@ def test_minibatches_of_an_accumulated_gradient_count_each():
         assert_close(shown, corrected(behind.last_steps[epoch], steps))
 
 
+def test_statistics_that_are_set_do_not_move_on_from_what_they_were():
+    """Nothing is shown yet of a layer that was trained before, when they are set."""
+
+    class Set(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                norms_of(self.model)[0].moving_mean.assign(np.full(6, 100.0))
+
+    model, behind = model_of(network=trained_before), Spy()
+    steps = ENOUGH // 2
+    x, _ = data_of(model, steps)
+    fit(model, Set(), behind, steps=steps, epochs=5)
+    for mean, _ in behind.seen["epoch"]:
+        assert (mean > x.min()).all() and (mean < 101).all()
+    minibatches = np.split(x, steps) * 5
+    assert_close(behind.seen["epoch"][-1], weighted_mean(minibatches[-ENOUGH:]))
+
+
+@first_fast(momentum=[0.9, 0.95, 0.997])
+def test_a_channel_without_variance_does_not_mislead_the_others(momentum):
+    def padded():
+        norm = layers.BatchNormalization(momentum=momentum)
+        x = layers.Input((6,))
+        padded = layers.Rescaling([0.0, 1.0] * 3)(x)
+        return keras.Model(x, layers.Dense(networks.CLASSES)(norm(padded)))
+
+    model, behind = model_of(network=padded), Spy()
+    fit(model, behind, epochs=6)
+    for epoch, shown in enumerate(behind.seen["epoch"][:5]):
+        steps = STEPS * (epoch + 1)
+        expected = corrected(behind.last_steps[epoch], steps, momentum)
+        np.testing.assert_allclose(shown[0], expected[0], rtol=1e-3, atol=1e-5)
+    assert (behind.seen["epoch"][-1][1] >= 0).all()
+
+
+@first_fast(nested=[True, False])
+def test_a_functional_model_tells_how_often_it_calls_a_layer(nested):
+    """Two towers that share it; their inputs drift, and no variance tells."""
+
+    def towers():
+        norm = layers.BatchNormalization(momentum=MOMENTUM)
+        shared = keras.Sequential([layers.Input((6,)), norm]) if nested else norm
+        x = layers.Input((6,))
+        added = layers.add([shared(x), shared(x)])
+        return keras.Model(x, layers.Dense(networks.CLASSES)(added))
+
+    model = model_of(network=towers)
+    norm = model.layers[1].layers[0] if nested else model.layers[1]
+    behind = Spy(norm)
+    fit(model, behind, steps=ENOUGH)
+    minibatches = np.split(data_of(model, ENOUGH)[0], ENOUGH)
+    for shown in behind.seen["epoch"]:
+        assert_close(shown, weighted_mean([x for x in minibatches for _ in range(2)]))
+
+
 @pytest.mark.parametrize("calls", [2, 3])
 def test_a_layer_that_is_called_several_times_in_a_step(calls):
     """Its small variances tell that it has moved more often than there were steps."""
@@ -492,3 +547,77 @@ def test_minibatches_that_were_skipped_have_moved_them():
     model.fit(x, y, sample_weight=weights, batch_size=16, callbacks=callbacks, **kwargs)
     assert model.optimizer.diagnostics["skipped_steps"] == STEPS // 2
     assert_close(behind.seen["epoch"][0], corrected(behind.last_steps[0], STEPS))
+
+
+def test_an_infinite_minibatch_leaves_a_file_that_can_be_loaded(tmp_path):
+    """Its step is skipped, and statistics that are not finite are no marks."""
+    file, model = tmp_path / "model.keras", model_of(OPTIMIZERS["FuzzyHess"])
+    x, y = data_of(model, ENOUGH)
+    x[0, 0] = np.inf
+    callbacks = [AveragesInValidation(), keras.callbacks.ModelCheckpoint(file)]
+    model.fit(x, y, epochs=3, batch_size=16, verbose=0, callbacks=callbacks)
+    keras.saving.load_model(file)
+
+
+@first_fast(form=["subclassed", "own step"])
+def test_where_nothing_tells_the_moves_only_the_start_is_corrected(form):
+    class OwnStep(keras.Model):
+        def train_step(self, data):
+            return super().train_step(data)
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = layers.BatchNormalization(momentum=MOMENTUM)
+            self.last = layers.Dense(networks.CLASSES)
+
+        def call(self, x, training=None):
+            return self.last(self.norm(x, training=training))
+
+    def own_step():
+        model = first_layer()
+        return OwnStep(model.inputs[0], model.outputs[0])
+
+    network = Subclassed if form == "subclassed" else own_step
+    model = model_of(network=network)
+    model(data_of(model)[0])
+    (norm,) = norms_of(model)
+    behind = Spy(norm)
+    fit(model, behind, steps=ENOUGH, epochs=2)
+    for epoch, shown in enumerate(behind.seen["epoch"]):
+        steps = ENOUGH * (epoch + 1)
+        assert_close(shown, corrected(behind.seen["batch"][steps - 1], steps))
+
+
+def test_a_longer_memory_takes_more_minibatches():
+    model = model_of(network=lambda: first_layer(momentum=0.99))
+    behind, steps = Spy(), ENOUGH + 1
+    fit(model, behind, steps=steps, epochs=2)
+    own = behind.seen["batch"][2 * steps - 1]
+    assert (behind.seen["epoch"][1][0] != corrected(own, 2 * steps, 0.99)[0]).any()
+    model = model_of(network=lambda: first_layer(momentum=0.999))
+    behind = Spy()
+    fit(model, behind, steps=steps, epochs=2)
+    own = behind.seen["batch"][2 * steps - 1]
+    shown = behind.seen["epoch"][1]
+    np.testing.assert_allclose(shown, corrected(own, 2 * steps, 0.999), rtol=1e-3)
+
+
+def test_a_count_that_is_set_back_leaves_no_marks_of_later():
+    class Reset(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.optimizer.iterations.assign(0)
+
+    model, behind = model_of(), Spy()
+    fit(model, Reset(), behind, steps=ENOUGH, epochs=4)
+    minibatches = np.split(data_of(model, ENOUGH)[0], ENOUGH)
+    for shown in behind.seen["epoch"]:
+        assert_close(shown, weighted_mean(minibatches))
+
+
+def test_a_checksum_of_variables_in_bfloat16():
+    norm = layers.BatchNormalization(dtype="bfloat16")
+    model = keras.Sequential([layers.Input((6,)), norm, layers.Dense(3)])
+    fit(compiled(OPTIMIZERS["Adam"](), model), epochs=1)
+    assert np.isfinite(np.float32(norm.moving_mean)).all()
