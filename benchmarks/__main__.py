@@ -50,9 +50,9 @@ def run_part(arguments: argparse.Namespace) -> None:
     from benchmarks.provenance import fingerprint
     from benchmarks.results import Results
 
-    fingerprint()  # remembered: of the files that were imported, not of later ones
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    fingerprint()  # remembered: of the files that were imported, not of later ones
     results = Results(arguments.output, f"part_{arguments.part}")
     pairs = [(w, c) for c in arguments.contestants for w in arguments.workloads]
     for workload, contestant in pairs[arguments.part :: arguments.jobs]:
