@@ -69,7 +69,7 @@ bench-quick: .venv/ready
 	$(BIN)/python -m benchmarks --output $(QUICK) --seeds 1 \
 		--workloads quadratic mnist_1d regression \
 		--contestants sgd adam adamw fuzzyhess fuzzyhess/4 "fuzzyhess*4"
-	$(BIN)/python -m benchmarks.report --output $(QUICK) --pictures $(QUICK)
+	$(BIN)/python -m benchmarks.report --output $(QUICK) --picture $(QUICK)/benchmark.png
 
 # Runs what is missing in benchmarks/results/practice.jsonl: three quarters of an hour.
 bench-practice: .venv/ready

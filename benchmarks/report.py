@@ -193,7 +193,7 @@ def _has_run(results: Results, contestant: str) -> bool:
     return any(key[1] == contestant for key in results.runs)
 
 
-def draw(results: Results, folder: Path, workloads: Iterable[str] = WORKLOADS) -> Path:
+def draw(results: Results, path: Path, workloads: Iterable[str] = WORKLOADS) -> None:
     """Training loss over gradients, each workload, FuzzyHess and the baselines."""
     import matplotlib
 
@@ -220,11 +220,9 @@ def draw(results: Results, folder: Path, workloads: Iterable[str] = WORKLOADS) -
     if names:
         grid.flat[0].legend()
     figure.suptitle("Training loss: FuzzyHess untuned beside tuned optimizers")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "benchmark.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=48)
     plt.close(figure)
-    return path
 
 
 def looks_line(results: Results) -> str:
@@ -237,7 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", choices=SETS, default="chosen")
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
     chosen = SETS[arguments.set]
     results = Results(arguments.output or chosen.folder)
@@ -255,7 +253,9 @@ def main() -> None:
         ("Ablations, as a multiple of FuzzyHess", ablation_table),
     ):
         print(f"## {title}\n\n{tell(results, chosen.workloads)}\n")
-    print(draw(results, arguments.pictures or chosen.pictures, chosen.workloads))
+    picture = arguments.picture or chosen.picture
+    draw(results, picture, chosen.workloads)
+    print(picture)
 
 
 if __name__ == "__main__":

@@ -15,22 +15,22 @@ class Set:
     Attributes:
         workloads: By name.
         folder: Where the runs are recorded.
-        pictures: Where the report draws.
+        picture: The file that the report draws.
         is_unseen: Whether nothing may be chosen on it, so that looks are counted.
     """
 
     workloads: dict[str, Workload]
     folder: Path
-    pictures: Path
+    picture: Path
     is_unseen: bool = False
 
 
 SETS = {
-    "chosen": Set(workloads.WORKLOADS, RECORDED, Path("docs/images")),
+    "chosen": Set(workloads.WORKLOADS, RECORDED, Path("docs/images/benchmark.png")),
     "unseen": Set(
         unseen.WORKLOADS,
         RECORDED.parent / "unseen",
-        RECORDED.parent / "unseen",
+        Path("docs/images/test_set.png"),
         is_unseen=True,
     ),
 }
