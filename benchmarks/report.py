@@ -53,8 +53,11 @@ def target_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
         changes = []
         for other in ("fuzzyhess/4", "fuzzyhess*4"):
             changed = analysis.tuned(results, name, other)
-            loss = np.nan if changed is None else np.mean(changed.losses)
-            changes.append(f"{100 * (loss / np.mean(ours.losses) - 1):+.0f} %")
+            if changed is None:
+                changes.append("not run")
+                continue
+            ratio = np.mean(changed.losses) / np.mean(ours.losses)
+            changes.append(f"{100 * (ratio - 1):+.0f} %")
         held_back = [
             spread(t.held_back if t.accuracies is None else t.accuracies, 3)
             for t in (best, ours)
