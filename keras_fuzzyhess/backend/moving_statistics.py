@@ -189,7 +189,7 @@ class MovingStatistics:
                 number,
                 layer,
                 calls,
-                _marked(marks.get(id(layer), []), layer, now),
+                _marked(marks.get(id(layer), []), layer, calls, now),
                 _crc(layer),
                 now,
             )
@@ -292,11 +292,14 @@ class MovingStatistics:
 
 
 def _marked(
-    marks: list[_Mark], layer: keras.layers.BatchNormalization, now: int
+    marks: list[_Mark], layer: keras.layers.BatchNormalization, calls: int, now: int
 ) -> list[_Mark]:
-    """Marks with one of now, if there is none or the last has got old enough."""
+    """Marks with one of now, if there is none or the last has got old enough.
+
+    Where it is not known how often a step calls the layer, only the first is of use.
+    """
     new = _Mark(now, *_averages(layer))
-    if marks and now - marks[-1].step < _enough(layer):
+    if marks and (not calls or now - marks[-1].step < _enough(layer)):
         return marks
     return [*marks[-1:], new] if new.is_finite else marks
 

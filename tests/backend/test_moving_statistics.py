@@ -583,7 +583,7 @@ def test_where_nothing_tells_the_moves_only_the_start_is_corrected(form):
     model(data_of(model)[0])
     (norm,) = norms_of(model)
     behind = Spy(norm)
-    fit(model, behind, steps=ENOUGH, epochs=2)
+    fit(model, behind, steps=ENOUGH, epochs=4)
     for epoch, shown in enumerate(behind.seen["epoch"]):
         steps = ENOUGH * (epoch + 1)
         assert_close(shown, corrected(behind.seen["batch"][steps - 1], steps))
