@@ -94,7 +94,7 @@ def test_made_up_results_have_a_profile_and_an_interval(results):
     assert lines[3].startswith("| adam | 0.00 | 1.00")
     assert lines[4].startswith("| fuzzyhess | 1.00 | 1.00")
     line = report.interval_line(results)
-    assert "gradients: > 1.5;" in line and "from 0.62 to > 1.5" in line
+    assert "gradients: > 1.5. Of" in line and "from 0.62 to > 1.5" in line
     assert "| quadratic | 3.5 (3 to 4) | 3 (2 to 4) | 0.86 |" in (
         report.held_back_table(results)
     )

@@ -74,4 +74,4 @@ def test_a_loss_probe_that_is_not_finite_is_dropped():
     assert optimizer.diagnostics["dropped_probes"] == 1
     assert optimizer.diagnostics["mean_curvature"] == pytest.approx(2.0, rel=1e-2)
     kept = [v for v in optimizer.variables if v.name.startswith("probes.averaged_loss")]
-    assert len(kept) == 4 and not any(map(float, kept))
+    assert len(kept) == 5 and not any(map(float, kept))
