@@ -149,8 +149,10 @@ def holds(
     measured, expected = (m.optimizer.diagnostics for m in (model, reference))
     is_measured = measures_curvature(reference.optimizer)
     assert (expected["mean_curvature"] > 0) == is_measured
-    for name in ("mean_curvature", "loss_trend"):
-        near = pytest.approx(expected[name], rel=tolerance, abs=tolerance / 10)
+    # The trend is made of small differences of losses, in which rounding shows more.
+    for name, factor in (("mean_curvature", 1), ("loss_trend", 10)):
+        rel = factor * tolerance
+        near = pytest.approx(expected[name], rel=rel, abs=tolerance / 10)
         assert measured[name] == near
 
     replicas = model.distribute_strategy.num_replicas_in_sync
