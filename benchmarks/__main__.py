@@ -63,35 +63,18 @@ def run_part(arguments: argparse.Namespace) -> None:
         keras.utils.clear_session()
 
 
-def warn(arguments: argparse.Namespace) -> None:
-    """Says what to do if the test set has been run with another FuzzyHess."""
-    from benchmarks import looks
-    from benchmarks.results import Results
-    from benchmarks.sets import SETS
-
-    message = None
-    if SETS[arguments.set].is_unseen:
-        message = looks.warning(Results(arguments.output))
-    if message:
-        print(f"Warning: {message}", file=sys.stderr)
-
-
-def note(arguments: argparse.Namespace) -> None:
-    """Notes that the test set has been looked at."""
-    from benchmarks import looks
-    from benchmarks.results import Results
-    from benchmarks.sets import SETS
-
-    if SETS[arguments.set].is_unseen:
-        looks.note(Results(arguments.output))
-
-
 def main() -> None:
     arguments = parsed()
     if arguments.part is not None:
         run_part(arguments)
         return
-    warn(arguments)
+    from benchmarks import looks
+    from benchmarks.results import Results
+    from benchmarks.sets import SETS
+
+    is_unseen = SETS[arguments.set].is_unseen
+    if is_unseen and (message := looks.warning(Results(arguments.output))):
+        print(f"Warning: {message}", file=sys.stderr)
     parts = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks", *sys.argv[1:], "--part", str(part)]
@@ -100,7 +83,8 @@ def main() -> None:
     ]
     # That of a part which was killed is negative.
     statuses = [part.wait() for part in parts]
-    note(arguments)
+    if is_unseen:
+        looks.note(Results(arguments.output))
     sys.exit(int(any(statuses)))
 
 

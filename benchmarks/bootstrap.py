@@ -1,4 +1,4 @@
-"""How sure a median over workloads is, by drawing seeds and workloads again."""
+"""Bounds of a median over workloads, by drawing seeds and workloads again."""
 
 from collections.abc import Sequence
 

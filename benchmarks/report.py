@@ -1,10 +1,10 @@
 """Tables and pictures of the benchmark, made from its raw results alone.
 
-python -m benchmarks.report [--set chosen|unseen] [--output FOLDER] [--pictures FOLDER]
+python -m benchmarks.report [--set chosen|unseen] [--output FOLDER] [--picture FILE]
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +43,7 @@ def share(value: float) -> str:
 def target_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """FuzzyHess untuned beside the best tuned baseline, and its robustness."""
     rows, medians = [], []
-    for name in workloads:
-        best = analysis.best_baseline(results, name)
-        ours = analysis.tuned(results, name, "fuzzyhess")
-        if best is None or ours is None:
-            continue
+    for name, best, ours in _compared(results, workloads):
         relative = analysis.relative_gradients(results, name, "fuzzyhess")
         medians.append(float(np.median(relative)))
         changes = []
@@ -138,11 +134,7 @@ def ablation_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> st
 def held_back_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """Held-back losses of FuzzyHess and of the best tuned baseline."""
     rows = []
-    for name in workloads:
-        best = analysis.best_baseline(results, name)
-        ours = analysis.tuned(results, name, "fuzzyhess")
-        if best is None or ours is None:
-            continue
+    for name, best, ours in _compared(results, workloads):
         ratio = np.mean(ours.held_back) / np.mean(best.held_back)
         rows.append(
             [name, spread(best.held_back), spread(ours.held_back), f"{ratio:.2f}"]
@@ -190,6 +182,17 @@ def profile_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str
     header = ["", *(f"{factor:g}" for factor in FACTORS)]
     shares = profiles(gradients).items()
     return table(header, [[n, *(f"{s:.2f}" for s in row)] for n, row in shares])
+
+
+def _compared(
+    results: Results, workloads: Iterable[str]
+) -> Iterator[tuple[str, analysis.Tuned, analysis.Tuned]]:
+    """Workloads that both were run on, with the best baseline and FuzzyHess."""
+    for name in workloads:
+        best = analysis.best_baseline(results, name)
+        ours = analysis.tuned(results, name, "fuzzyhess")
+        if best is not None and ours is not None:
+            yield name, best, ours
 
 
 def _has_run(results: Results, contestant: str) -> bool:

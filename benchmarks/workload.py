@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -47,6 +48,11 @@ class Workload:
     batch_size: int
     gradients: int
     classifies: bool = False
+
+
+def by_name(*modules: ModuleType) -> dict[str, Workload]:
+    """The `WORKLOAD` of each module, by its name."""
+    return {module.WORKLOAD.name: module.WORKLOAD for module in modules}
 
 
 def cross_entropy(y, logits):

@@ -52,7 +52,8 @@ class FuzzyHess(SecondGradientOptimizer):
                       d <- beta_3 d + (1 - beta_3) h**2
     average           average <- average + (w - average) / (1 + (step - 1) / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c s) ,    trend = -c e ,
-                      s the geometric mean of the scatters of L(average) and of that
+                      s the geometric mean of two scatters: of L(average), and of the
+                      difference
     direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
     of a matrix       U <- |U| O / |O| ,    O nearly the nearest orthogonal to U

@@ -17,22 +17,19 @@ from benchmarks.unseen import (
     vision,
     words,
 )
-from benchmarks.workload import Workload
+from benchmarks.workload import by_name
 
-WORKLOADS: dict[str, Workload] = {
-    module.WORKLOAD.name: module.WORKLOAD
-    for module in (
-        denoising,
-        vision,
-        lettering,
-        movements,
-        housing,
-        verses,
-        words,
-        names,
-        dates,
-        graphs,
-        burgers,
-        pendulum,
-    )
-}
+WORKLOADS = by_name(
+    denoising,
+    vision,
+    lettering,
+    movements,
+    housing,
+    verses,
+    words,
+    names,
+    dates,
+    graphs,
+    burgers,
+    pendulum,
+)

@@ -2,10 +2,12 @@
 
 import collections
 import functools
+import itertools
 import re
 
 import numpy as np
 
+from benchmarks.unseen_data.vocabulary import coded, numbered
 from benchmarks.workload import Data
 
 LAST_BOOK = 66
@@ -39,25 +41,15 @@ def _verses() -> list[tuple[int, list[str]]]:
     return found
 
 
-def _numbers(words, size: int, first: int) -> dict[str, int]:
-    """The commonest words, numbered from `first` on to `size - 1`."""
-    # Of equally common words, the first in the alphabet.
-    counts = collections.Counter(words)
-    ranked = sorted(counts, key=lambda word: (-counts[word], word))
-    return {word: i for i, word in enumerate(ranked[: size - first], first)}
-
-
 @functools.cache
 def verses() -> Data:
     """Verses of the ten longest books; the target is the book, 0 to 9."""
     lengths = collections.Counter(book for book, _ in _verses())
     longest = sorted(book for book, _ in lengths.most_common(BOOKS))
     chosen = [(b, words) for b, words in _verses() if b in longest]
-    numbers = _numbers((w for _, words in chosen for w in words), COMMONER, 2)
-    x = np.zeros((len(chosen), VERSE), "int32")
-    for line, (_, words) in zip(x, chosen, strict=True):
-        codes = [numbers.get(word, 1) for word in words[:VERSE]]
-        line[: len(codes)] = codes
+    texts = [words for _, words in chosen]
+    numbers = numbered(itertools.chain(*texts), COMMONER, 2)
+    x = coded(texts, numbers, VERSE)
     y = np.array([longest.index(book) for book, _ in chosen], "int32")
     return Data.split(x, y, held_back=1_500)
 
@@ -66,7 +58,7 @@ def verses() -> Data:
 def next_words() -> Data:
     """Eight words of the whole text, 0 for a rare one; the target is the next."""
     words = [word for _, verse in _verses() for word in verse]
-    numbers = _numbers(words, COMMON, 1)
+    numbers = numbered(words, COMMON, 1)
     codes = np.array([numbers.get(word, 0) for word in words], "int32")
     length = CONTEXT + 1
     windows = codes[: len(codes) // length * length].reshape(-1, length)

@@ -4,12 +4,13 @@ About half of the names are those of several languages, and count for each: so n
 network tells all languages apart.
 """
 
-import collections
 import datetime
 import functools
+import itertools
 
 import numpy as np
 
+from benchmarks.unseen_data.vocabulary import coded, numbered
 from benchmarks.workload import Data
 
 LANGUAGES = (
@@ -33,14 +34,7 @@ DATE, DIGITS, SYMBOLS = 24, 8, 48
 
 def _coded(texts: list[str], length: int, size: int) -> np.ndarray:
     """Numbers of the characters: 0 after the end, 1 for what is rare."""
-    counts = collections.Counter(c for text in texts for c in text)
-    ranked = sorted(counts, key=lambda c: (-counts[c], c))[: size - 2]
-    numbers = {c: i for i, c in enumerate(ranked, 2)}
-    codes = np.zeros((len(texts), length), "int32")
-    for line, text in zip(codes, texts, strict=True):
-        found = [numbers.get(c, 1) for c in text[:length]]
-        line[: len(found)] = found
-    return codes
+    return coded(texts, numbered(itertools.chain(*texts), size, 2), length)
 
 
 @functools.cache

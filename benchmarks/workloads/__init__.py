@@ -1,6 +1,6 @@
 """The workloads, a file each; a new one is a file here and a line below."""
 
-from benchmarks.workload import Workload
+from benchmarks.workload import by_name
 from benchmarks.workloads import (
     autoencoder,
     convolution,
@@ -15,19 +15,16 @@ from benchmarks.workloads import (
     variational,
 )
 
-WORKLOADS: dict[str, Workload] = {
-    module.WORKLOAD.name: module.WORKLOAD
-    for module in (
-        quadratic,
-        logistic,
-        perceptron,
-        convolution,
-        autoencoder,
-        variational,
-        mnist_1d,
-        residual,
-        regression,
-        recurrent,
-        transformer,
-    )
-}
+WORKLOADS = by_name(
+    quadratic,
+    logistic,
+    perceptron,
+    convolution,
+    autoencoder,
+    variational,
+    mnist_1d,
+    residual,
+    regression,
+    recurrent,
+    transformer,
+)

@@ -9,7 +9,6 @@ Adam corrects its averages for such a start; so it is here, for a start that mov
 import collections
 import itertools
 import math
-import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -183,7 +182,7 @@ class MovingStatistics:
         self.put_back()
         layers, now = _batch_norms(model), _minibatches(model)
         marks = {key: each.known(now) for key, each in self._layers.items()}
-        marks |= self._take_loaded({n: layer for n, (layer, _) in layers.items()})
+        marks |= self._take_loaded(layers)
         self._layers = {
             id(layer): _Layer(
                 number,
@@ -250,12 +249,12 @@ class MovingStatistics:
         self._loaded = dict(values)
 
     def _take_loaded(
-        self, layers: Mapping[int, keras.layers.BatchNormalization]
+        self, layers: Mapping[int, tuple[keras.layers.BatchNormalization, int]]
     ) -> dict[int, list[_Mark]]:
         """Marks of layers whose statistics are those beside which it was saved."""
         values, self._loaded = self._loaded, {}
         marks = {}
-        for number, layer in layers.items():
+        for number, (layer, _) in layers.items():
             name = f"{PREFIX}:{number}"
             if values.get(f"{name}:seen") == _crc(layer):
                 marks[id(layer)] = [
@@ -298,9 +297,9 @@ def _marked(
 
     Where it is not known how often a step calls the layer, only the first is of use.
     """
-    new = _Mark(now, *_averages(layer))
     if marks and (not calls or now - marks[-1].step < _enough(layer)):
         return marks
+    new = _Mark(now, *_averages(layer))
     return [*marks[-1:], new] if new.is_finite else marks
 
 
@@ -419,21 +418,17 @@ def _batch_norms(
             number = numbers.get(id(value.moving_mean))
             if number is not None:
                 found[number] = value, calls[id(value)]
-    return dict(sorted(found.items(), key=operator.itemgetter(0)))
+    return dict(sorted(found.items()))  # by numbers, of which no two are the same
 
 
 def _count_calls(model: keras.Model, calls: collections.Counter[int]) -> None:
     """How often a functional model calls what is in it, by `id`; of others nothing."""
-    for node in itertools.chain.from_iterable(_nodes_of(model).values()):
+    functional = getattr(model, "_functional", None) or model  # of a `Sequential`
+    by_depth = getattr(functional, "_nodes_by_depth", {})
+    for node in itertools.chain.from_iterable(by_depth.values()):
         calls[id(node.operation)] += 1
         if isinstance(node.operation, keras.Model):
             _count_calls(node.operation, calls)
-
-
-def _nodes_of(model: keras.Model) -> Mapping[int, Collection]:
-    """Calls in a functional model, which a `Sequential` has inside."""
-    functional = getattr(model, "_functional", None) or model
-    return getattr(functional, "_nodes_by_depth", {})
 
 
 def _held_by(value: object) -> Collection[object]:

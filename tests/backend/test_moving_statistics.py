@@ -360,19 +360,25 @@ def test_statistics_loaded_behind_a_saved_state_are_not_those_that_it_tells_of(
     assert_same(behind.seen["epoch"][0], behind.last_steps[0])
 
 
+class Set(keras.callbacks.Callback):
+    """Sets the statistics after the first epoch: this mean, and a variance of 1."""
+
+    def __init__(self, mean):
+        super().__init__()
+        self.mean = mean
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            norm = norms_of(self.model)[0]
+            norm.moving_mean.assign(np.full(6, self.mean))
+            norm.moving_variance.assign(np.ones(6))
+
+
 @first_fast(new=[0.0, 7.0])
 def test_statistics_that_a_callback_sets_stay(new):
     """And are corrected from there if they are set to zeros and ones."""
-
-    class Set(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch == 0:
-                norm = norms_of(self.model)[0]
-                norm.moving_mean.assign(np.full(6, new))
-                norm.moving_variance.assign(np.ones(6))
-
     model, behind = model_of(), Spy()
-    fit(model, Set(), behind)
+    fit(model, Set(new), behind)
     assert_same(behind.seen["begin"][1], (np.full(6, new), np.ones(6)))
     own = behind.last_steps[1]
     expected = own if new else corrected(own, STEPS)
@@ -392,16 +398,10 @@ def test_minibatches_of_an_accumulated_gradient_count_each():
 
 def test_statistics_that_are_set_do_not_move_on_from_what_they_were():
     """Nothing is shown yet of a layer that was trained before, when they are set."""
-
-    class Set(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch == 0:
-                norms_of(self.model)[0].moving_mean.assign(np.full(6, 100.0))
-
     model, behind = model_of(network=trained_before), Spy()
     steps = ENOUGH // 2
     x, _ = data_of(model, steps)
-    fit(model, Set(), behind, steps=steps, epochs=5)
+    fit(model, Set(100.0), behind, steps=steps, epochs=5)
     for mean, _ in behind.seen["epoch"]:
         assert (mean > x.min()).all() and (mean < 101).all()
     minibatches = np.split(x, steps) * 5
@@ -410,13 +410,13 @@ def test_statistics_that_are_set_do_not_move_on_from_what_they_were():
 
 @first_fast(momentum=[0.9, 0.95, 0.997])
 def test_a_channel_without_variance_does_not_mislead_the_others(momentum):
-    def padded():
+    def with_dead_channels():
         norm = layers.BatchNormalization(momentum=momentum)
         x = layers.Input((6,))
-        padded = layers.Rescaling([0.0, 1.0] * 3)(x)
-        return keras.Model(x, layers.Dense(networks.CLASSES)(norm(padded)))
+        dead = layers.Rescaling([0.0, 1.0] * 3)(x)
+        return keras.Model(x, layers.Dense(networks.CLASSES)(norm(dead)))
 
-    model, behind = model_of(network=padded), Spy()
+    model, behind = model_of(network=with_dead_channels), Spy()
     fit(model, behind, epochs=6)
     for epoch, shown in enumerate(behind.seen["epoch"][:5]):
         steps = STEPS * (epoch + 1)
