@@ -17,9 +17,9 @@ class Algorithm:
 
     ```
     probes      take a second gradient at shifted weights now and then,
-                and tell the trend of the loss
+                and tell the trend of the loss, and whether it falls as promised
     direction   where to go: vectors, from gradients and what probes have measured
-    controller  gain and momentum of the curvature, from trend and progress
+    controller  gain and momentum of the curvature, from these and progress
     length      how long a step of gain 1 is
     step        w <- w - learning_rate gain length vectors
     ```
@@ -66,7 +66,7 @@ class Algorithm:
         """
 
         def beta_3():
-            return self.controller.decide(self.trend, step.number)["beta_3"]
+            return self.controller.decide(*self.signals, step.number)["beta_3"]
 
         gain = self.controller.gain
         self.probes.observe(probe, step, gain, beta_3, tells, keep_or_drop)
@@ -88,7 +88,7 @@ class Algorithm:
         """
         course = self.direction(gradients, self.curvature, step)
         course = checked_course(course, gradients)
-        self.controller.update(self.trend, step.number, hold)
+        self.controller.update(*self.signals, step.number, hold)
         length = course.factor * learning_rate * self.controller.gain
         return course.vectors, length * self.length.along(course.size)
 
@@ -96,6 +96,11 @@ class Algorithm:
     def curvature(self):
         """What probes have measured, or None if the direction does not ask for it."""
         return self.probes.curvature
+
+    @property
+    def signals(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """What probes tell the rules: the trend of the loss, and its fall."""
+        return self.trend, self.probes.fall
 
     @property
     def trend(self) -> tf.Tensor:

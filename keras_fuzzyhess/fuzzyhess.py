@@ -15,7 +15,7 @@ from keras_fuzzyhess.constants import constants_of, given_constants
 from keras_fuzzyhess.control.controller import Controller
 from keras_fuzzyhess.direction import Direction, direction_config, named_direction
 from keras_fuzzyhess.fuzzy import control_surface, default_rule_base, resolve_rule_base
-from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend
+from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend, promised_fall
 from keras_fuzzyhess.measure.averaging_rate import Averaging
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
@@ -208,9 +208,12 @@ class FuzzyHess(SecondGradientOptimizer):
         self.seed = seed
         given = given_constants(constants, PARTS)
         length = StepLength(**given["length"])
-        trend = AveragedLossTrend(**given["trend"])
         schedule = ProbeSchedule(self._probe_interval, **given["schedule"])
         self._averaging = Averaging(**given["averaging"])
+        promised = promised_fall(
+            schedule.interval, schedule.thinning, self._averaging.window
+        )
+        trend = AveragedLossTrend(promised, **given["trend"])
         surface = control_surface(self.rule_base)
         controller = Controller(surface, **given["controller"])
         curvature = None

@@ -80,8 +80,9 @@ def plot_surface(
 ) -> np.ndarray:
     """Draws the control surface: what the optimizer does in each situation.
 
-    One heat map for each output, over `progress` and `loss_trend`. With a history the
-    path of that training through the map is drawn over it.
+    One heat map for each output, over `progress` and `loss_trend`, where the loss falls
+    as the trend promises (`loss_fall` is 1). With a history the path of that training
+    through the map is drawn over it.
 
     Args:
         rule_base: A `RuleBase`, a `ControlSurface`, or anything else that
@@ -179,7 +180,7 @@ def plot_rule_activity(rule_base: RuleBase, history: History) -> Axes:
     """Draws how strongly each rule fired over a training.
 
     A row for each rule. The darker a record, the stronger the rule fired then: its
-    weight times the smaller membership of `loss_trend` and `progress`.
+    weight times the smallest membership of the inputs that it names.
 
     Args:
         rule_base: The `RuleBase` that drove the training.
@@ -199,13 +200,15 @@ def plot_rule_activity(rule_base: RuleBase, history: History) -> Axes:
     >>> matplotlib.use("Agg")
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
     >>> path = {"step": [1, 2], "progress": [0.5, 1.0], "loss_trend": [0.4, 0.0]}
+    >>> path["loss_fall"] = [1.0, 1.0]
     >>> axes = plot_rule_activity(default_rule_base(), path)
     >>> axes.get_yticklabels()[0].get_text()
     'rising, early: cut, short'
     """
     check_rule_base(rule_base)
-    steps, trend, progress = columns_of(history, "step", "loss_trend", "progress")
-    strengths = firing_strengths(rule_base, trend, progress)
+    inputs = [variable.name for variable in rule_base.inputs]
+    steps, *values = columns_of(history, "step", *inputs)
+    strengths = firing_strengths(rule_base, *values)
     # A record stands for the steps since the one before.
     first = steps[0] - (steps[1] - steps[0] if len(steps) > 1 else 1.0)
     rows = np.arange(len(rule_base.rules) + 1) - 0.5

@@ -676,6 +676,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         - `gain`: factor `c` that the rule base has set.
         - `beta_3`: momentum of the curvature, in [0, 1).
         - `loss_trend`: in [-1, 1], positive when the loss falls.
+        - `loss_fall`: in [-1, 1], 1 when the loss falls as `loss_trend` promises.
         - `progress`: in [0, 1].
         - `mean_curvature`: mean over all weights of the curvature's scale, in units
           of loss per squared weight.
@@ -701,6 +702,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             "gain": algorithm.controller.gain,
             "beta_3": algorithm.controller.beta_3,
             "loss_trend": algorithm.trend,
+            "loss_fall": algorithm.probes.fall,
             "progress": algorithm.controller.progress(self.iterations),
             "mean_curvature": 0.0 if curvature is None else curvature.mean,
             "probes": self._probes.value,
@@ -856,6 +858,7 @@ _AT_START = {
     "gain": 1.0,
     "beta_3": 0.0,
     "loss_trend": 0.0,
+    "loss_fall": 1.0,
     "progress": 0.0,
     "mean_curvature": 0.0,
     "probes": 0,

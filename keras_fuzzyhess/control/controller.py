@@ -1,8 +1,9 @@
 """What the fuzzy system is told and what is done with its answer.
 
 Pure functions of signals, and the state that they move. Inputs of the rule base are
-the trend of the loss and the progress of the training, as in arXiv 2403.15416; how both
-are computed is our choice, for the paper does not publish it.
+the trend of the loss and the progress of the training, as in arXiv 2403.15416, and
+whether the loss falls as the trend promises; how all are computed is our choice, for
+the paper does not publish it.
 """
 
 import dataclasses
@@ -119,7 +120,7 @@ class Controller(Part):
     >>> from keras_fuzzyhess.fuzzy import compile_surface, default_rule_base
     >>> controller = Controller(compile_surface(default_rule_base()))
     >>> controller.build([], FuzzyHess().add_variable)
-    >>> controller.update(tf.constant(1.0), tf.constant(0))
+    >>> controller.update(tf.constant(1.0), tf.constant(1.0), tf.constant(0))
     >>> float(controller.gain) > 1
     True
     """
@@ -161,23 +162,30 @@ class Controller(Part):
         """How far the training has come after some steps."""
         return training_progress(step, self.horizon.value, self.half_way)
 
-    def decide(self, trend: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def decide(
+        self, trend: tf.Tensor, fall: tf.Tensor, step: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """What the rule base says.
 
         Args:
             trend: Scalar in [-1, 1], positive when the loss falls.
+            fall: Scalar in [-1, 1], 1 when it falls as the trend promises.
             step: Scalar integer, number of steps taken before.
 
         Returns:
             Dict of its outputs by name.
         """
-        return self.surface.look_up(loss_trend=trend, progress=self.progress(step))
+        return self.surface.look_up(trend, self.progress(step), fall)
 
     def update(
-        self, trend: tf.Tensor, step: tf.Tensor, hold: tf.Tensor | bool = False
+        self,
+        trend: tf.Tensor,
+        fall: tf.Tensor,
+        step: tf.Tensor,
+        hold: tf.Tensor | bool = False,
     ) -> None:
         """Sets gain and momentum for this step; with `hold` rates do not move it."""
-        output = self.decide(trend, step)
+        output = self.decide(trend, fall, step)
         if "gain_rate" in output and hold is not False:
             output["gain_rate"] = tf.where(hold, 0.0, output["gain_rate"])
         self._beta_3.assign(output["beta_3"])

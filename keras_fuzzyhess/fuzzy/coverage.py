@@ -51,7 +51,7 @@ def check_fires(
     """Raises ValueError if nothing fires in some situation, and names its cell.
 
     Args:
-        fired: How strongly some rule fires: [N, M] for two inputs.
+        fired: How strongly some rule fires, with one axis for each input.
         of_inputs: The situations of each input.
         demand: The beginning of the message: what must have which rule.
     """
@@ -64,6 +64,6 @@ def check_fires(
         )
         place = ", ".join(f"{one.input}={one.values[i]:g}" for one, i in first)
         raise ValueError(
-            f"{demand} every cell of the input square. Add a rule for {cell}. "
+            f"{demand} every cell of the inputs. Add a rule for {cell}. "
             f"Received: no rule that fires at {place}"
         )

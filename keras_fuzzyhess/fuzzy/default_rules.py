@@ -16,6 +16,10 @@ RISING, FLAT, FALLING = -1.0, -0.4, 0.0
 the averaged weights, around which weights that make good use of noisy gradients swing:
 their loss is higher by 0.4 scatters."""
 
+STALLED, KEPT = 0.25, 0.5
+"""Shares of the promised fall of the loss up to which a promise is plainly broken, and
+from which it counts as kept."""
+
 CLEAR_TREND = 1.0
 """Loss trend from which a loss is plainly falling, or below minus this rising, for the
 rule base in the paper's form, whose trend is that of the minibatches' losses."""
@@ -55,14 +59,20 @@ DEFAULT_RULES = (
      "The average makes up for the swings: keep the steps."),
     ("flat", "late", "hold", "long",
      "The average makes up for the swings: keep the steps, average the curvature."),
-    ("falling", "early", "raise", "short",
+    ("falling, kept", "early", "raise", "short",
      "The weights are ahead of their average: take longer steps."),
-    ("falling", "middle", "raise", "long",
+    ("falling, kept", "middle", "raise", "long",
      "The weights are ahead of their average: take longer steps, trust the curvature."),
-    ("falling", "late", "raise", "long",
+    ("falling, kept", "late", "raise", "long",
      "The weights are ahead of their average even now: take longer steps."),
+    ("falling, stalled", "early", "hold", "short",
+     "The weights are ahead, but the loss does not fall: longer steps would not help."),
+    ("falling, stalled", "middle", "hold", "long",
+     "The weights are ahead, but the loss does not fall: longer steps would not help."),
+    ("falling, stalled", "late", "hold", "long",
+     "The weights are ahead, but the loss does not fall: longer steps would not help."),
 )  # fmt: skip
-"""The rules of the default rule base."""
+"""The rules of the default rule base. What follows a comma is a term of `loss_fall`."""
 
 PAPER_RULES = (
     # loss_trend, progress, gain, beta_3, why
@@ -89,12 +99,13 @@ PAPER_RULES = (
 
 
 def default_rule_base() -> RuleBase:
-    """The rule base that FuzzyHess uses by default: 9 rules, rate law.
+    """The rule base that FuzzyHess uses by default: 12 rules, rate law.
 
     Three terms of `loss_trend` (rising, flat, falling) by three of `progress` (early,
-    middle, late). The gain grows while the weights are ahead of their average, is held
-    while they swing around it moderately, and shrinks when they swing widely. The
-    memory of the curvature grows with progress, and is short while the loss rises.
+    middle, late), and by two of `loss_fall` (stalled, kept) where the trend is falling.
+    The gain grows while the weights are ahead of their average, is held while they
+    swing around it moderately or the loss does not fall as their lead promises, and
+    shrinks when they swing widely. The memory of the curvature grows with progress, and is short while the loss rises.
 
     Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.085 to 0.025, `beta_3` in
     [0, 0.9995] with peaks from 0.8 to 0.95. The centroid reaches the peaks, for
@@ -104,13 +115,16 @@ def default_rule_base() -> RuleBase:
 
     >>> rule_base = default_rule_base()
     >>> rule_base.law, len(rule_base.rules)
-    ('rate', 9)
+    ('rate', 12)
     >>> print(rule_base.rules[0])
     if loss_trend=rising, progress=early then beta_3=short, gain_rate=cut
     """
     gain_rate = _peaks("gain_rate", -0.1, 0.1, GAIN_RATES, GAIN_RATE_SPREAD)
-    trend = (RISING, FLAT, FALLING)
-    return _rule_base("default", trend, gain_rate, BETAS, DEFAULT_RULES)
+    inputs = (
+        *_trend_and_progress((RISING, FLAT, FALLING)),
+        Variable("loss_fall", -1, 1, _two("stalled", "kept", (STALLED, KEPT))),
+    )
+    return _rule_base("default", inputs, gain_rate, BETAS, DEFAULT_RULES)
 
 
 def paper_rule_base() -> RuleBase:
@@ -130,32 +144,47 @@ def paper_rule_base() -> RuleBase:
     'direct'
     """
     gain = _peaks("gain", 0.0, 2.0, GAINS, GAIN_SPREAD)
-    trend = (-CLEAR_TREND, 0.0, CLEAR_TREND)
-    return _rule_base("paper", trend, gain, PAPER_BETAS, PAPER_RULES)
+    inputs = _trend_and_progress((-CLEAR_TREND, 0.0, CLEAR_TREND))
+    return _rule_base("paper", inputs, gain, PAPER_BETAS, PAPER_RULES)
+
+
+def _trend_and_progress(trend: Points) -> tuple[Variable, Variable]:
+    trends = _three("rising", "flat", "falling", trend)
+    stages = _three("early", "middle", "late", (EARLY_END, MIDDLE, LATE_START))
+    return Variable("loss_trend", -1, 1, trends), Variable("progress", 0, 1, stages)
 
 
 def _rule_base(
     name: str,
-    trend: Points,
+    inputs: tuple[Variable, ...],
     gain: Variable,
     betas: dict[str, float],
     rules: tuple[tuple[str, ...], ...],
 ) -> RuleBase:
-    trends = _three("rising", "flat", "falling", trend)
-    stages = _three("early", "middle", "late", (EARLY_END, MIDDLE, LATE_START))
     return RuleBase(
         name,
-        (Variable("loss_trend", -1, 1, trends), Variable("progress", 0, 1, stages)),
+        inputs,
         (gain, _peaks("beta_3", 0.0, 0.9995, betas, BETA_SPREAD)),
         tuple(
             Rule(
-                {"loss_trend": trend_term, "progress": stage},
+                _antecedent(trend_and_fall, stage),
                 {gain.name: gain_term, "beta_3": memory},
                 why=why,
             )
-            for trend_term, stage, gain_term, memory, why in rules
+            for trend_and_fall, stage, gain_term, memory, why in rules
         ),
     )
+
+
+def _antecedent(trend_and_fall: str, stage: str) -> dict[str, str]:
+    trend, _, fall = trend_and_fall.partition(", ")
+    antecedent = {"loss_trend": trend, "progress": stage}
+    return antecedent | {"loss_fall": fall} if fall else antecedent
+
+
+def _two(low: str, high: str, full: Points) -> tuple[Term, ...]:
+    """The terms of an input, by the points up to and from which they hold fully."""
+    return Term(low, "left_shoulder", full), Term(high, "right_shoulder", full)
 
 
 def _three(low: str, middle: str, high: str, full: Points) -> tuple[Term, ...]:

@@ -3,7 +3,7 @@ r"""Mamdani inference over whole grids of inputs, with the exact centroid.
 Mamdani and Assilian (1975), as scikit-fuzzy 0.5.0 has it. A rule `i` of weight `w_i`
 fires with the strength
 
-    f_i = w_i min(mu_i(loss_trend), mu_i(progress)),
+    f_i = w_i min(mu_i(loss_trend), mu_i(progress), mu_i(loss_fall)),
 
 the minimum over the inputs that it names. A term `t` of an output is cut at
 
@@ -26,6 +26,7 @@ to `c_S`, is a quadratic polynomial of `c_S` on each of a few pieces, and the mo
 cubic one. Only sets of terms that all overlap count: single terms and neighbours.
 """
 
+from collections.abc import Sequence
 from functools import reduce
 from itertools import pairwise
 
@@ -41,30 +42,29 @@ _Piece = tuple[float, float, list[float], list[float]]
 the level, highest power first: area and moment up to it, but for a constant."""
 
 
-def infer(
-    rule_base: RuleBase, loss_trend: np.ndarray, progress: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The outputs of a rule base at all pairs of inputs, exact.
+def infer(rule_base: RuleBase, *values: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs of a rule base at all combinations of inputs, exact.
 
     This is the reference of the tables; the optimizer looks up a `ControlSurface`.
 
     Args:
         rule_base: The rule base.
-        loss_trend: float64 array [N], clipped into the variable's range.
-        progress: float64 array [M], clipped likewise.
+        *values: A float64 array [N] for each of its inputs, in their order, clipped
+            into the variable's range.
 
     Returns:
-        float64 array [N, M] for each output name.
+        float64 array for each output name, with one axis for each input: [N, M] for
+        two.
 
     Example:
 
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base
-    >>> beta_3 = infer(default_rule_base(), [1.0], [1.0])["beta_3"]
+    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
+    >>> beta_3 = infer(paper_rule_base(), [0.0, 1.0], [1.0])["beta_3"]
     >>> beta_3.shape
-    (1, 1)
+    (2, 1)
     """
     inputs, outputs = rule_base.inputs, rule_base.outputs
-    grid = on_grid(_strengths(rule_base, loss_trend, progress))
+    grid = on_grid(_strengths(rule_base, values))
     cuts: dict[str, dict[str, np.ndarray]] = {output.name: {} for output in outputs}
     for rule in rule_base.rules:
         fired = firing(rule, inputs, grid)
@@ -73,33 +73,30 @@ def infer(
     return {output.name: centroids(output, cuts[output.name]) for output in outputs}
 
 
-def firing_strengths(
-    rule_base: RuleBase, loss_trend: np.ndarray, progress: np.ndarray
-) -> np.ndarray:
-    """How strongly each rule fires along a path through the input square.
+def firing_strengths(rule_base: RuleBase, *values: np.ndarray) -> np.ndarray:
+    """How strongly each rule fires along a path through the inputs.
 
     Args:
         rule_base: A rule base of R rules.
-        loss_trend: float64 array [K], clipped into the variable's range.
-        progress: float64 array [K], clipped likewise.
+        *values: A float64 array [K] for each of its inputs, as in `infer`.
 
     Returns:
         float64 array [R, K] of the strengths `f_i` above, in [0, 1].
 
     Example:
 
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base
-    >>> firing_strengths(default_rule_base(), [1.0, 0.0], [0.0, 1.0]).max(axis=0)
+    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
+    >>> firing_strengths(paper_rule_base(), [1.0, 0.0], [0.0, 1.0]).max(axis=0)
     array([1., 1.])
     """
-    strengths = _strengths(rule_base, loss_trend, progress)
+    strengths = _strengths(rule_base, values)
     return np.stack(
         [firing(rule, rule_base.inputs, strengths) for rule in rule_base.rules]
     )
 
 
-def _strengths(rule_base: RuleBase, *values: np.ndarray) -> list[np.ndarray]:
-    """Memberships of values of both inputs, clipped into their ranges."""
+def _strengths(rule_base: RuleBase, values: Sequence) -> list[np.ndarray]:
+    """Memberships of values of all inputs, clipped into their ranges."""
     return [
         memberships(v, np.clip(np.asarray(of_one, float), v.low, v.high))
         for v, of_one in zip(rule_base.inputs, values, strict=True)

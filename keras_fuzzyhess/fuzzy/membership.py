@@ -25,7 +25,7 @@ def memberships(variable: Variable, values: np.ndarray) -> np.ndarray:
 
 
 def on_grid(strengths: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Memberships [T, N] and [U, M] as [T, N, 1] and [U, 1, M]."""
+    """Memberships [T, N] and [U, M] as [T, N, 1] and [U, 1, M], and so on."""
     count = len(strengths)
     return [
         np.expand_dims(of_one, [1 + other for other in range(count) if other != axis])

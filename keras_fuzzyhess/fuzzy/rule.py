@@ -20,11 +20,11 @@ LONGEST_WHY = 1000
 class Rule:
     """IF the inputs are so THEN the outputs are so.
 
-    The antecedents are joined by AND (minimum). A rule that names only one input holds
-    whatever the other one is.
+    The antecedents are joined by AND (minimum). An input that a rule does not name may
+    have any value.
 
     Args:
-        if_: Input name to term name, for one input or both. Kept as a tuple of pairs.
+        if_: Input name to term name, for one or more inputs. Kept as a tuple of pairs.
         then: Output name to term name, for every output. Kept likewise.
         weight: In [0, 1], the factor of the rule's firing strength. Default 1.0.
         why: One sentence that gives the reason for the rule. Default none.

@@ -28,11 +28,13 @@ MOST_SAMPLES = 10001
 class RuleBase:
     """A complete Mamdani fuzzy system for the optimizer.
 
-    Inputs, both of them:
+    Inputs, the first two or all of them:
 
     - `loss_trend` in [-1, 1]: how the loss moves in units of scatter, positive
       when it falls;
-    - `progress` in [0, 1]: how far the training has come.
+    - `progress` in [0, 1]: how far the training has come;
+    - `loss_fall` in [-1, 1]: how much of the fall that `loss_trend` promises is seen,
+      see `keras_fuzzyhess.measure.averaged_loss`.
 
     Outputs, `beta_3` and one of the other two:
 
@@ -41,14 +43,13 @@ class RuleBase:
       `c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000)`;
     - `gain` in (0, 10]: the direct law, `c = gain`, as arXiv 2403.15416 has it.
 
-    A rule base that has been made is sound: at every point of the input square some
-    rule of positive weight fires, and every rule that fires names a term of positive
+    A rule base that has been made is sound: at every combination of inputs some rule of positive weight fires, and every rule that fires names a term of positive
     area for each output, so inference (Mamdani and Assilian, 1975) has an answer
     everywhere.
 
     Args:
         name: Its name.
-        inputs: The two input variables. Kept in the order above.
+        inputs: The input variables. Kept in the order above.
         outputs: The two output variables. Kept with `beta_3` last.
         rules: 1 to 200 rules.
 
@@ -225,7 +226,7 @@ def to_control_system(rule_base: RuleBase, samples: int = 201) -> ControlSystem:
     >>> from keras_fuzzyhess.fuzzy import default_rule_base
     >>> system = to_control_system(default_rule_base())
     >>> sorted(antecedent.label for antecedent in system.antecedents)
-    ['loss_trend', 'progress']
+    ['loss_fall', 'loss_trend', 'progress']
     """
     if not isinstance(rule_base, RuleBase):
         raise TypeError(

@@ -71,18 +71,25 @@ SIGNALS: dict[str, Signal] = {
     # low, high, open_low, open_high, narrowest, meaning
     "loss_trend": Signal(-1.0, 1.0, False, False, 0.02, "positive when the loss falls"),
     "progress": Signal(0.0, 1.0, False, False, 0.01, "share of the training done"),
+    "loss_fall": Signal(-1.0, 1.0, False, False, 0.02, "share of the promised fall"),
     "gain_rate": Signal(-1.0, 1.0, False, False, 1e-4, "relative change per step"),
     "gain": Signal(0.0, 10.0, True, False, 1e-3, "factor of the learning rate"),
     "beta_3": Signal(0.0, 1.0, False, True, 1e-4, "second-derivative momentum"),
 }
 """All documented signals by name. `loss_trend` and `progress` are the inputs of
 arXiv 2403.15416 ("behaviour of the loss", "current training step") in the scaling that
-we chose; `gain` and `beta_3` are its outputs; `gain_rate` is ours. The limits are our
+we chose; `gain` and `beta_3` are its outputs; `loss_fall` and `gain_rate` are ours. The limits are our
 choice. Those of `gain` bound the step; under the rate law the gain itself is bounded,
 see `law_of`."""
 
-INPUTS: tuple[str, str] = ("loss_trend", "progress")
+NEEDED_INPUTS = ("loss_trend", "progress")
 """Inputs of every rule base, in this order."""
+
+INPUTS = (*NEEDED_INPUTS, "loss_fall")
+"""Inputs that a rule base may have, in this order."""
+
+INPUTS_IN_WORDS = "'loss_trend' and 'progress', and may have 'loss_fall'"
+"""For messages: which inputs a rule base must have."""
 
 LAWS: dict[str, Law] = {"gain_rate": "rate", "gain": "direct"}
 """The law that each of the two possible gain outputs stands for."""

@@ -8,7 +8,13 @@ from keras_fuzzyhess.fuzzy.checks import abbreviated
 from keras_fuzzyhess.fuzzy.coverage import check_covered, check_fires, situations
 from keras_fuzzyhess.fuzzy.membership import on_grid
 from keras_fuzzyhess.fuzzy.rule import Rule, firing
-from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, law_of
+from keras_fuzzyhess.fuzzy.signals import (
+    INPUTS,
+    INPUTS_IN_WORDS,
+    NEEDED_INPUTS,
+    SIGNALS,
+    law_of,
+)
 from keras_fuzzyhess.fuzzy.variable import Variable
 
 NARROWEST_EDGE = 1e-4
@@ -30,10 +36,10 @@ def check_sound(
     Inputs are expected in the documented order.
     """
     names = [variable.name for variable in inputs]
-    if names != list(INPUTS):
+    if tuple(names) not in (NEEDED_INPUTS, INPUTS):
         raise ValueError(
-            f"{what} must have the inputs 'loss_trend' and 'progress', each once, and "
-            f"no other. Received: {abbreviated(names)}"
+            f"{what} must have the inputs {INPUTS_IN_WORDS}, each once, and no other. "
+            f"Received: {abbreviated(names)}"
         )
     law_of((variable.name for variable in outputs), what)
     for variable in (*inputs, *outputs):

@@ -1,7 +1,8 @@
 """The control surface: a rule base as a table that the training graph looks up.
 
 A Mamdani inference of scikit-fuzzy takes milliseconds, a training step often no more.
-So it is done once, for a grid of inputs, and a step costs one bilinear interpolation.
+So it is done once, for a grid of inputs, and a step costs one linear interpolation
+between the two knots around each input.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -16,27 +18,41 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fuzzyhess.fuzzy import checks, json_data
-from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, Law, law_of
+from keras_fuzzyhess.fuzzy.signals import (
+    INPUTS,
+    INPUTS_IN_WORDS,
+    NEEDED_INPUTS,
+    SIGNALS,
+    Law,
+    law_of,
+)
 
-MOST_KNOTS = 257
-"""Knots of an input, at most: a table of 257 by 257 for two outputs is 528 kB."""
 
-_CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.int32)
+def most_knots(inputs: int) -> int:
+    """Knots of an input, at most: tables for two outputs are then at most 2.2 MB.
+
+    Example:
+
+    >>> most_knots(2), most_knots(3)
+    (257, 65)
+    """
+    return 257 if inputs == len(NEEDED_INPUTS) else 65
 
 
 @dataclass(frozen=True, eq=False)
 class ControlSurface:
-    """Tables of the outputs over the input square.
+    """Tables of the outputs over the inputs.
 
-    Between the knots the outputs are interpolated bilinearly, beyond the first and the
-    last knot they have the value at the border.
+    Between the knots the outputs are interpolated linearly along each input, beyond the
+    first and the last knot they have the value at the border.
 
     Args:
         name: Name of what it was compiled from.
         knots: For `loss_trend` and `progress`, an ascending float32 array of 2 to 257
-            values in the unit of the input: [N] and [M].
+            values in the unit of the input: [N] and [M]. Where the answer depends on
+            `loss_fall` as well, for all three one of 2 to 65: [N], [M] and [L].
         tables: For `beta_3` and one of `gain_rate` and `gain`, a float32 array [N, M]
-            in the unit of the output.
+            or [N, M, L] in the unit of the output.
         deviation: Largest difference from the system that it was compiled from, found
             half-way between knots, as a share of the largest output range. None where
             it was not measured.
@@ -73,13 +89,18 @@ class ControlSurface:
                     f"{what} must have mappings for `knots` and `tables`. "
                     f"Received: {checks.with_type(values)}"
                 )
-        if set(self.knots) != set(INPUTS):
+        if set(self.knots) not in (set(NEEDED_INPUTS), set(INPUTS)):
             raise ValueError(
-                f"{what} must have knots for 'loss_trend' and 'progress' and no other "
-                f"input. Received: {checks.abbreviated(list(self.knots))}"
+                f"{what} must have knots for the inputs {INPUTS_IN_WORDS}, and for no "
+                f"other. Received: {checks.abbreviated(list(self.knots))}"
             )
         law_of(self.tables, what)
-        knots = {name: _checked_knots(self.knots[name], name) for name in INPUTS}
+        most = most_knots(len(self.knots))
+        knots = {
+            name: _checked_knots(self.knots[name], name, most)
+            for name in INPUTS
+            if name in self.knots
+        }
         shape = tuple(map(len, knots.values()))
         tables = {}
         for name in sorted(self.tables, key=tuple(SIGNALS).index):
@@ -87,7 +108,7 @@ class ControlSurface:
             if table.shape != shape:
                 raise ValueError(
                     f"The table of {name} must have the shape {shape}, one value for "
-                    f"each pair of knots. Received: shape {table.shape}"
+                    f"each combination of knots. Received: shape {table.shape}"
                 )
             SIGNALS[name].check_values(table, f"The values of the table of {name}")
             tables[name] = table
@@ -103,13 +124,16 @@ class ControlSurface:
         return law_of(self.tables, f"Control surface '{self.name}'")
 
     def look_up(
-        self, loss_trend: tf.Tensor | float, progress: tf.Tensor | float
+        self,
+        loss_trend: tf.Tensor | float,
+        progress: tf.Tensor | float,
+        loss_fall: tf.Tensor | float = 1.0,
     ) -> dict[str, tf.Tensor]:
         """The outputs at one point, in TensorFlow operations.
 
         With `t_j` the share of the cell from knot `j` to `j + 1` that lies below an
         input, clipped into [0, 1], the sum over `j` is the input's position in units
-        of cells. Its integer part picks the four corners, the rest weighs them.
+        of cells. Its integer part picks the corners of a cell, the rest weighs them.
 
         Knots and tables are constants of the graph. Runs eagerly, in `tf.function`
         and under XLA.
@@ -117,6 +141,7 @@ class ControlSurface:
         Args:
             loss_trend: Scalar; outside the knots it counts as the nearest knot.
             progress: Scalar, likewise.
+            loss_fall: Scalar, likewise; does not count where there are no knots for it.
 
         Returns:
             A float32 scalar for each output name. If an input is NaN, all outputs are
@@ -130,7 +155,12 @@ class ControlSurface:
         0.025
         """
         constants = self._constants
-        inputs = tf.stack([tf.cast(x, tf.float32) for x in (loss_trend, progress)])
+        inputs = tf.stack(
+            [
+                tf.cast(value, tf.float32)
+                for value in (loss_trend, progress, loss_fall)[: len(self.knots)]
+            ]
+        )
         point = tf.clip_by_value(inputs, constants["first"], constants["last"])
         below = (point[:, tf.newaxis] - constants["starts"]) * constants["per_width"]
         position = tf.reduce_sum(tf.clip_by_value(below, 0.0, 1.0), axis=1)
@@ -139,21 +169,23 @@ class ControlSurface:
         # Clipped at 0 as well, for NaN becomes any integer.
         cell = tf.clip_by_value(tf.cast(position, tf.int32), 0, constants["last_cell"])
         share = position - tf.cast(cell, tf.float32)
-        corners = tf.gather_nd(constants["table"], cell + _CORNERS)
+        corners = constants["corners"]
+        values = tf.gather_nd(constants["table"], cell + corners)
         weights = tf.reduce_prod(
-            (1.0 - _CORNERS) + (2.0 * _CORNERS - 1.0) * share, axis=1, keepdims=True
+            (1.0 - corners) + (2.0 * corners - 1.0) * share, axis=1, keepdims=True
         )
-        outputs = tf.unstack(tf.reduce_sum(weights * corners, axis=0))
+        outputs = tf.unstack(tf.reduce_sum(weights * values, axis=0))
         return dict(zip(self.tables, outputs, strict=True))
 
     def evaluate(
-        self, loss_trend: np.ndarray, progress: np.ndarray
+        self, loss_trend: np.ndarray, progress: np.ndarray, loss_fall: float = 1.0
     ) -> dict[str, np.ndarray]:
-        """The outputs at all pairs of inputs, in numpy: for pictures and tests.
+        """The outputs at all pairs of two inputs, in numpy: for pictures and tests.
 
         Args:
             loss_trend: Array [K].
             progress: Array [L].
+            loss_fall: Float, one value for all pairs.
 
         Returns:
             float64 array [K, L] for each output name.
@@ -167,7 +199,11 @@ class ControlSurface:
         """
         across = _interpolation(self.knots["loss_trend"], loss_trend)
         along = _interpolation(self.knots["progress"], progress)
-        return {name: across @ table @ along.T for name, table in self.tables.items()}
+        tables = dict(self.tables)
+        if "loss_fall" in self.knots:
+            (at_fall,) = _interpolation(self.knots["loss_fall"], [loss_fall])
+            tables = {name: table @ at_fall for name, table in tables.items()}
+        return {name: across @ table @ along.T for name, table in tables.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The surface as data that JSON can hold; `from_dict` restores it.
@@ -211,7 +247,8 @@ class ControlSurface:
     def _constants(self) -> dict[str, np.ndarray]:
         knots = list(self.knots.values())
         # The shorter row is filled up with cells that nothing lies in.
-        starts, per_width = np.zeros((2, 2, max(map(len, knots)) - 1), np.float32)
+        shape = (2, len(knots), max(map(len, knots)) - 1)
+        starts, per_width = np.zeros(shape, np.float32)
         for row, of_one in enumerate(knots):
             starts[row, : len(of_one) - 1] = of_one[:-1]
             per_width[row, : len(of_one) - 1] = 1.0 / np.diff(of_one)
@@ -221,6 +258,7 @@ class ControlSurface:
             "starts": starts,
             "per_width": per_width,
             "last_cell": np.array([len(of_one) - 2 for of_one in knots], np.int32),
+            "corners": np.array(list(product((0, 1), repeat=len(knots))), np.int32),
             "table": np.stack(list(self.tables.values()), axis=-1),
         }
 
@@ -242,13 +280,13 @@ def _numbers(values: Any, what: str) -> np.ndarray:
     return array
 
 
-def _checked_knots(values: Any, name: str) -> np.ndarray:
+def _checked_knots(values: Any, name: str, most: int) -> np.ndarray:
     what = f"The knots of {name}"
     knots = _numbers(values, what)
-    fits = knots.ndim == 1 and 2 <= len(knots) <= MOST_KNOTS
+    fits = knots.ndim == 1 and 2 <= len(knots) <= most
     if not (fits and np.all(knots[:-1] < knots[1:])):
         raise ValueError(
-            f"{what} must be 2 to {MOST_KNOTS} finite float32 numbers that ascend. "
+            f"{what} must be 2 to {most} finite float32 numbers that ascend. "
             f"Received: {checks.abbreviated(knots.tolist())}, shape {knots.shape}"
         )
     SIGNALS[name].check_values(knots, what)

@@ -15,7 +15,7 @@ import numpy as np
 from keras_fuzzyhess.fuzzy.checks import abbreviated, weight_of, with_type
 from keras_fuzzyhess.fuzzy.coverage import Situations, check_fires
 from keras_fuzzyhess.fuzzy.membership import on_grid, with_middles
-from keras_fuzzyhess.fuzzy.signals import INPUTS, SIGNALS, law_of
+from keras_fuzzyhess.fuzzy.signals import INPUTS, NEEDED_INPUTS, SIGNALS, law_of
 from keras_fuzzyhess.fuzzy.skfuzzy_state import preserved_state
 from keras_fuzzyhess.fuzzy.surface import ControlSurface
 
@@ -27,7 +27,7 @@ LONGEST_UNIVERSE = 100_001
 
 MOST_CELLS, FEWEST_CELLS = 32, 8
 """Cells of each input. Our choice: with universes of 200 points, 32 take half a second;
-with longer ones there are fewer."""
+with longer ones, or with three inputs, there are fewer."""
 
 BUDGET = 400_000
 """Points of universes that scikit-fuzzy visits in a compilation, each about 1.5 us."""
@@ -39,13 +39,13 @@ KINK = 1e-6
 def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     """The control surface of a control system of scikit-fuzzy.
 
-    The system's antecedents must be `loss_trend` (universe within [-1, 1]) or
-    `progress` (within [0, 1]) or both; its consequents `beta_3` (within [0, 1]) and
+    The system's antecedents must be one or more of `loss_trend` (universe within
+    [-1, 1]), `progress` (within [0, 1]) and `loss_fall` (within [-1, 1]); its consequents `beta_3` (within [0, 1]) and
     one of `gain_rate` (within [-1, 1]) and `gain` (within [0, 10]). See `RuleBase` for
     their meaning. An input that the system does not have has no effect.
 
-    The surface has the system's values at up to 33 by 33 knots, laid on the kinks of
-    its membership functions first, and is interpolated between them. Everything in
+    The surface has the system's values at up to 33 knots of each input, with three
+    inputs at fewer, laid on the kinks of its membership functions first, and is interpolated between them. Everything in
     `RuleBase` is compiled more finely; use it where it can express the system.
 
     The system is left as it was: its simulations share their inputs, which are put
@@ -68,18 +68,20 @@ def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     """
     inputs, outputs = _variables(system)
     sizes = sum(output.universe.size for output in outputs.values())
-    cells = int(np.clip(np.sqrt(BUDGET / sizes), FEWEST_CELLS, MOST_CELLS))
+    most = (BUDGET / sizes) ** (1 / max(2, len(inputs)))
+    cells = int(np.clip(most, FEWEST_CELLS, MOST_CELLS))
     knots = {
         name: _knots(inputs[name], cells)
         if name in inputs
         else np.array([SIGNALS[name].low, SIGNALS[name].high], np.float32)
         for name in INPUTS
+        if name in inputs or name in NEEDED_INPUTS
     }
     grid = np.meshgrid(*knots.values(), indexing="ij")
     points = {
         # A float32 knot may have been rounded across the end of the universe.
         name: np.clip(values.ravel().astype(float), *inputs[name].universe[[0, -1]])
-        for name, values in zip(INPUTS, grid, strict=True)
+        for name, values in zip(knots, grid, strict=True)
         if name in inputs
     }
     tables = {
@@ -157,8 +159,9 @@ def _variables(system: ControlSystem) -> tuple[dict[str, Any], dict[str, Any]]:
     labels = [antecedent.label for antecedent in antecedents]
     if not labels or len(set(labels)) < len(labels) or not set(labels) <= set(INPUTS):
         raise ValueError(
-            "The antecedents of the control system must be 'loss_trend' and "
-            "'progress', or one of them, each a single object that all rules share. "
+            "The antecedents of the control system must be one or more of "
+            "'loss_trend', 'progress' and 'loss_fall', each a single object that all "
+            "rules share. "
             f"Received: {abbreviated(labels)}"
         )
     law_of((c.label for c in consequents), "The control system")

@@ -8,8 +8,14 @@ minibatch and hence with little sampling noise, tells on which side the step len
 It is measured in scatters: the geometric mean of how much minibatches differ in their
 loss, and of how much they differ in the difference. The first alone would hide swings
 where outliers or wrong labels make losses differ much; the second alone would stop the
-gain early on, when the difference is small and hardly differs. That it steers the step
-length, and the scatter, are our own.
+gain early on, when the difference is small and hardly differs.
+
+Weights that are ahead promise that the loss at the average falls too, as the average
+follows them. Where it does not, something else moves the loss: another network that
+plays against this one, or targets that move. Then longer steps do not get there sooner.
+
+That the loss at the average steers the step length, the scatter and the promise are our
+own.
 """
 
 import dataclasses
@@ -41,6 +47,9 @@ class AveragedLoss(NamedTuple):
             all others hardly enter it, as they would enter a mean difference.
         last: `L(average)` at the last probe.
         last_difference: `L(w) - L(average)` at the last probe.
+        lead: Average of `L(average) - L(w)`: how far the weights are ahead.
+        fall: Average fall of `L(average)` from probe to probe.
+        change: Average of the absolute value of what is averaged in `fall`.
     """
 
     count: tf.Tensor
@@ -48,6 +57,9 @@ class AveragedLoss(NamedTuple):
     root_scatter: tf.Tensor
     last: tf.Tensor
     last_difference: tf.Tensor
+    lead: tf.Tensor
+    fall: tf.Tensor
+    change: tf.Tensor
 
 
 def observe_averaged_loss(
@@ -77,7 +89,7 @@ def observe_averaged_loss(
 
     Example:
 
-    >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 5)
+    >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 8)
     >>> for losses in [(3.0, 2.0), (5.0, 1.0)]:
     ...     statistics = observe_averaged_loss(
     ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0
@@ -88,17 +100,19 @@ def observe_averaged_loss(
     count = statistics.count
     loss, averaged_loss = tf.cast(loss, tf.float32), tf.cast(averaged_loss, tf.float32)
     difference = loss - averaged_loss
-    changes = (averaged_loss - statistics.last, difference - statistics.last_difference)
+    fall = statistics.last - averaged_loss
+    changes = tf.abs(fall), tf.abs(difference - statistics.last_difference)
     # A root of each: the product of two small ones is not a number of float32.
-    geometric_mean = tf.sqrt(tf.abs(changes[0])) * tf.sqrt(tf.abs(changes[1]))
-    root_scatter = tf.where(
-        count > 0,
-        mix(
-            statistics.root_scatter,
-            tf.sqrt(difference_share * geometric_mean),
-            tf.maximum(slowest, tf.math.divide_no_nan(1.0, count)),
-        ),
-        0.0,  # The first probe has none before it to be compared with.
+    geometric_mean = tf.sqrt(changes[0]) * tf.sqrt(changes[1])
+    # Where the data change the loss rises once, which is no sign of what comes.
+    fall = tf.where(count > 1, tf.maximum(fall, -strongest * statistics.change), fall)
+
+    def between_probes(average: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+        # The first probe has none before it to be compared with.
+        return tf.where(count > 0, mix(average, new, memory_rate(count, slowest)), 0.0)
+
+    root_scatter = between_probes(
+        statistics.root_scatter, tf.sqrt(difference_share * geometric_mean)
     )
     # Minibatches that do not differ leave rounding, which is no difference either.
     scatter = tf.maximum(root_scatter**2, ROUNDING * tf.abs(averaged_loss))
@@ -116,7 +130,28 @@ def observe_averaged_loss(
         root_scatter=root_scatter,
         last=averaged_loss,
         last_difference=difference,
+        lead=between_probes(statistics.lead, -difference),
+        fall=between_probes(statistics.fall, fall),
+        change=between_probes(statistics.change, tf.abs(fall)),
     )
+
+
+def memory_rate(comparisons: tf.Tensor, slowest: float) -> tf.Tensor:
+    """The rate of an average of so many numbers: their mean, until they are enough.
+
+    Args:
+        comparisons: Scalar, how many pairs of neighbouring probes there are.
+        slowest: Float in [0, 1], the least rate.
+
+    Returns:
+        Scalar.
+
+    Example:
+
+    >>> [round(float(memory_rate(tf.constant(n), 0.1)), 2) for n in (2.0, 50.0)]
+    [0.5, 0.1]
+    """
+    return tf.maximum(slowest, tf.math.divide_no_nan(1.0, comparisons))
 
 
 def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
@@ -138,18 +173,82 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
 
     Example:
 
-    >>> swinging = AveragedLoss(9.0, 0.5, root_scatter=0.2, last=1, last_difference=1)
+    >>> unknown = AveragedLoss(*(tf.constant(0.0),) * 8)
+    >>> swinging = unknown._replace(excess=tf.constant(0.5))
     >>> [float(averaged_loss_trend(swinging, gain)) for gain in (1.0, 0.5)]
     [-0.5, -0.25]
     """
     return tf.clip_by_value(-gain * statistics.excess, -1.0, 1.0)
 
 
-@dataclasses.dataclass(eq=False)
-class AveragedLossTrend(Part):
-    """FuzzyHess's signal: whether the loss is lower at the average of the weights.
+def averaged_loss_fall(
+    statistics: AveragedLoss, promised: float, slowest: float
+) -> tf.Tensor:
+    """How much of the fall that the lead promises is seen.
+
+        loss_fall = clip((fall + rate change) / (promised lead), -1, 1)
+
+    with the rate of these averages. Minibatches differ, so that an average fall has an
+    error of about `rate change`, and the loss has the benefit of that doubt.
 
     Args:
+        statistics: What is known.
+        promised: Positive float, how much of the lead is to be seen from one probe to
+            the next; see `promised_fall`.
+        slowest: Float in [0, 1], the least rate of the averages.
+
+    Returns:
+        Scalar in [-1, 1]: 1 when the loss at the average falls as it should, 0 when it
+        stays, negative when it rises. 1 as well before the third probe and when the
+        weights are not ahead, for then nothing is promised.
+
+    Example:
+
+    >>> unknown = AveragedLoss(*(tf.constant(0.0),) * 8)
+    >>> ahead = unknown._replace(count=tf.constant(9.0), lead=tf.constant(1.0))
+    >>> falls = (ahead._replace(fall=tf.constant(fall)) for fall in (0.75, 0.1, -0.1))
+    >>> [round(float(averaged_loss_fall(fall, 0.5, 0.1)), 1) for fall in falls]
+    [1.0, 0.2, -0.2]
+    """
+    seen = (
+        statistics.fall + memory_rate(statistics.count - 1, slowest) * statistics.change
+    )
+    share = tf.math.divide_no_nan(seen, promised * statistics.lead)
+    is_promised = (statistics.count > 2) & (statistics.lead > 0)
+    return tf.where(is_promised, tf.clip_by_value(share, -1.0, 1.0), 1.0)
+
+
+def promised_fall(interval: float, thinning: float, window: float) -> float:
+    """How much of the weights' lead is to be seen from one loss probe to the next.
+
+    A loss that falls steadily is lower at the weights by what it falls while the
+    average comes to where they are: about `t / window` steps after `t` steps. Two loss
+    probes are `interval (1 + t / thinning)` steps apart. The least that this can be of
+    the other is `interval window / thinning`. A half is enough: a loss that falls ever
+    more slowly falls by less.
+
+    Args:
+        interval: Steps between two loss probes at first, as in `ProbeSchedule`.
+        thinning: Steps after which they are half as frequent, likewise.
+        window: As in `Averaging`.
+
+    Returns:
+        Float in (0, 0.5].
+
+    Example:
+
+    >>> promised_fall(interval=10, thinning=400.0, window=20.0)
+    0.5
+    """
+    return min(interval * window / thinning, 0.5)
+
+
+@dataclasses.dataclass(eq=False)
+class AveragedLossTrend(Part):
+    """FuzzyHess's signals: is the loss lower at the average, and does it fall there.
+
+    Args:
+        promised: Float in (0, 0.5], see `promised_fall`.
         slowest: Float in [0, 1], least rate of the averages of losses. Defaults to
             `0.1`, a memory of about 10 probes.
         difference_share: Float in [1e-6, 1e6], the share of the difference of two
@@ -169,7 +268,7 @@ class AveragedLossTrend(Part):
     Example:
 
     >>> from keras_fuzzyhess import FuzzyHess
-    >>> trend = AveragedLossTrend()
+    >>> trend = AveragedLossTrend(promised=0.5)
     >>> trend.build([], FuzzyHess().add_variable)
     >>> for loss, averaged_loss in [(3.0, 2.0), (3.0, 1.0)]:
     ...     statistics = trend.observed(loss, averaged_loss, tf.constant(1.0))
@@ -178,6 +277,7 @@ class AveragedLossTrend(Part):
     True
     """
 
+    promised: float
     slowest: float = 0.1
     difference_share: float = 0.75
     strongest: float = 2.0
@@ -228,6 +328,10 @@ class AveragedLossTrend(Part):
     def value(self, gain: tf.Tensor) -> tf.Tensor:
         """Scalar in [-1, 1], positive when the weights are ahead of their average."""
         return averaged_loss_trend(self._read(), gain)
+
+    def fall(self) -> tf.Tensor:
+        """Scalar in [-1, 1], 1 when the loss at the average falls as it should."""
+        return averaged_loss_fall(self._read(), self.promised, self.slowest)
 
     def _read(self) -> AveragedLoss:
         return AveragedLoss(*(v.value for v in self._statistics))

@@ -130,6 +130,11 @@ class ProbesInTurn(Part):
         return self._trend.value(gain)
 
     @property
+    def fall(self) -> tf.Tensor:
+        """Scalar in [-1, 1], 1 when the loss falls as the trend promises."""
+        return self._trend.fall()
+
+    @property
     def loss_probes(self) -> tf.Tensor:
         """Scalar, how many losses at the average were measured."""
         return self._trend.count
@@ -183,6 +188,11 @@ class ProbeEveryStep(Part):
     def trend(self, gain: tf.Tensor) -> tf.Tensor:
         """Scalar in [-1, 1], positive when the loss falls."""
         return self._trend.value
+
+    @property
+    def fall(self) -> tf.Tensor:
+        """1: it is not measured, and the trend is that of the loss itself."""
+        return tf.constant(1.0)
 
     @property
     def loss_probes(self) -> tf.Tensor:
