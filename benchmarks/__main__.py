@@ -1,6 +1,6 @@
 """Trains what is missing of the benchmark.
 
-    python -m benchmarks [--set chosen|unseen] [--output FOLDER] [--workloads …]
+    python -m benchmarks [--set chosen|unseen|long] [--output FOLDER] [--workloads …]
         [--contestants …] [--seeds N]
 
 Goes on where it was stopped: finished runs are in `FOLDER/*.jsonl`.
@@ -16,7 +16,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def parsed(argv=None) -> argparse.Namespace:
-    from benchmarks.contestants import BASELINES, OURS
     from benchmarks.protocol import CONTESTANTS
     from benchmarks.sets import SETS
 
@@ -31,9 +30,7 @@ def parsed(argv=None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     chosen = SETS[arguments.set]
     arguments.output = arguments.output or chosen.folder
-    # Ablations choose: on the test set they are run only if they are asked for.
-    usual = [*BASELINES, *OURS] if chosen.is_unseen else list(CONTESTANTS)
-    arguments.contestants = arguments.contestants or usual
+    arguments.contestants = arguments.contestants or list(chosen.usual)
     arguments.workloads = arguments.workloads or list(chosen.workloads)
     for name in sorted({*arguments.workloads} - {*chosen.workloads}):
         parser.error(f"no workload {name} in the set {arguments.set}")

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.ablations import ABLATIONS
-from benchmarks.contestants import BASELINES, OURS
+from benchmarks.contestants import BASELINES, LONG_BASELINES, OURS, PLANNED
 from benchmarks.protocol import best_setting, final_loss
 from benchmarks.results import Results
 from benchmarks.sets import ALL
 from benchmarks.training import EVALUATIONS
 from benchmarks.workloads import WORKLOADS
 
-AVERAGING = {*OURS, *ABLATIONS}
+AVERAGING = {*OURS, *PLANNED, *ABLATIONS}
 """Contestants that end with averaged weights."""
 
 
@@ -116,7 +116,7 @@ def _first_at(taken: np.ndarray, losses: np.ndarray, target: float) -> float:
 
 def best_baseline(results: Results, workload: str) -> Tuned | None:
     """The tuned baseline with the lowest mean training loss."""
-    found = [tuned(results, workload, name) for name in BASELINES]
+    found = [tuned(results, workload, n) for n in (*BASELINES, *LONG_BASELINES)]
     return min(
         (t for t in found if t is not None),
         key=lambda t: float(np.mean(t.losses)),

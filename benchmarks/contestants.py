@@ -24,11 +24,13 @@ class Contestant:
         make: Callable that returns the optimizer.
         learning_rates: What is tried; one alone is not tuned.
         schedules: What is tried.
+        is_planned: Whether it is told how many steps there will be.
     """
 
     make: Callable[[], keras.Optimizer]
     learning_rates: tuple[float, ...] = (1.0,)
     schedules: tuple[str, ...] = ("constant",)
+    is_planned: bool = False
 
 
 def tuned(make, middle: float, schedules=SCHEDULES) -> Contestant:
@@ -57,11 +59,18 @@ PEERS = {
     "schedulefree": tuned(keras.optimizers.ScheduleFreeAdamW, 0.003, ("constant",)),
     "adahessian": tuned(AdaHessian, 0.03, ("constant",)),
     "sophia": tuned(Sophia, 0.001, ("constant",)),
+    "soap": tuned(lambda: SOAP(weight_decay=0.01), 0.003),
     "salo": tuned(SALO, 0.3, ("constant",)),
 }
 """Optimizers that are tuned and shown, but are no part of the target."""
 
-NOT_RUN = {
-    "soap": tuned(lambda: SOAP(weight_decay=0.01), 0.003),
+PLANNED = {"fuzzyhess, planned": Contestant(FuzzyHess, is_planned=True)}
+"""FuzzyHess with `total_steps`."""
+
+LONG_BASELINES = {
+    "adamw, cosine": Contestant(
+        BASELINES["adamw"].make, BASELINES["adamw"].learning_rates[2:7], ("cosine",)
+    )
 }
-"""A peer whose trainings, an hour and a half on one core, are not recorded yet."""
+"""What is to be beaten in long trainings: the middle five of its learning rates, for
+each takes as long as ten trainings of the others."""

@@ -8,19 +8,30 @@ import functools
 import math
 from collections.abc import Callable, Iterable
 
+import keras
+
 from benchmarks.ablations import ABLATIONS, PARTS
-from benchmarks.contestants import BASELINES, NOT_RUN, OURS, PEERS, Contestant
+from benchmarks.contestants import (
+    BASELINES,
+    LONG_BASELINES,
+    OURS,
+    PEERS,
+    PLANNED,
+    Contestant,
+)
 from benchmarks.provenance import fingerprint
 from benchmarks.results import Results, environment, key_of
 from benchmarks.sets import ALL
 from benchmarks.training import Training
 
-CONTESTANTS: dict[str, Contestant] = BASELINES | OURS | ABLATIONS | PEERS | NOT_RUN
+CONTESTANTS: dict[str, Contestant] = (
+    BASELINES | OURS | ABLATIONS | PEERS | LONG_BASELINES | PLANNED
+)
 
-FUZZYHESS = OURS | ABLATIONS
+FUZZYHESS = OURS | ABLATIONS | PLANNED
 """Those whose records tell which FuzzyHess was run."""
 
-SEEDS = dict.fromkeys([*PARTS, "rotated"], 2) | dict.fromkeys([*PEERS, *NOT_RUN], 1)
+SEEDS = dict.fromkeys([*PARTS, "rotated"], 2) | dict.fromkeys(PEERS, 1)
 """Seeds of those that are measured less often than `--seeds` says."""
 
 OVERTIME = 1.5
@@ -48,8 +59,15 @@ def measure(
 ) -> None:
     """Runs what is missing of a contestant on a workload."""
     plan, spec = CONTESTANTS[contestant], ALL[workload]
+
+    def make() -> keras.Optimizer:
+        optimizer = plan.make()
+        if plan.is_planned:  # a little too many, for probes are gradients as well
+            optimizer.total_steps = spec.gradients
+        return optimizer
+
     # Made for the first run that is missing, for it loads the data.
-    training = functools.cache(lambda: Training(spec, plan.make))
+    training = functools.cache(lambda: Training(spec, make))
     overtime = OVERTIME if contestant in OURS else 1.0
     context = environment() | (fingerprint() if contestant in FUZZYHESS else {})
 

@@ -1,6 +1,7 @@
 """Tables and pictures of the benchmark, made from its raw results alone.
 
-python -m benchmarks.report [--set chosen|unseen] [--output FOLDER] [--picture FILE]
+python -m benchmarks.report [--set chosen|unseen|long] [--output FOLDER]
+    [--picture FILE]
 """
 
 import argparse
@@ -11,7 +12,7 @@ import numpy as np
 
 from benchmarks import analysis, bootstrap, looks
 from benchmarks.ablations import ABLATIONS
-from benchmarks.contestants import BASELINES, OURS, PEERS
+from benchmarks.contestants import BASELINES, LONG_BASELINES, OURS, PEERS, PLANNED
 from benchmarks.profiles import FACTORS, profiles
 from benchmarks.results import Results
 from benchmarks.sets import ALL, SETS
@@ -93,7 +94,8 @@ def target_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
 
 def contestants_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """Training loss of everyone, each tuned, as a multiple of the best baseline's."""
-    names = [n for n in (*BASELINES, *PEERS, "fuzzyhess") if _has_run(results, n)]
+    everyone = (*BASELINES, *LONG_BASELINES, *PEERS, *PLANNED, "fuzzyhess")
+    names = [n for n in everyone if _has_run(results, n)]
     rows = []
     for name in workloads:
         best = analysis.best_baseline(results, name)
@@ -209,7 +211,7 @@ def draw(results: Results, path: Path, workloads: Iterable[str] = WORKLOADS) -> 
     names = [n for n in workloads if analysis.tuned(results, n, "fuzzyhess")]
     figure, grid = plt.subplots(3, 4, figsize=(13, 8), layout="constrained")
     for ax, name in zip(grid.flat, names, strict=False):
-        for contestant in (*BASELINES, "fuzzyhess"):
+        for contestant in (*BASELINES, *LONG_BASELINES, "fuzzyhess"):
             found = analysis.tuned(results, name, contestant)
             if found is None:
                 continue
