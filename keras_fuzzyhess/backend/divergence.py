@@ -126,10 +126,7 @@ class Divergence:
             f"its level. Received: one of {losses.latest:.3g} after {PATIENCE} such "
             f"steps, {losses.latest / losses.level:.3g} times its level of "
             f"{losses.level:.3g}. Lower `learning_rate` from {learning_rate:g} to "
-            f"{learning_rate / 4:g}, or set `global_clipnorm=1.0`. For two networks "
-            "that play against each other give a `rule_base` whose rules hold the "
-            'gain, by `"gain_rate": "hold"` (docs/fuzzy.md, "held"), and a '
-            "`learning_rate` below 0.1. If the data ask for such losses, this may be "
-            "ignored; it is said once.",
+            f"{learning_rate / 4:g}, or set `global_clipnorm=1.0`. If the data ask for "
+            "such losses, this may be ignored; it is said once.",
             stacklevel=3,
         )
