@@ -38,7 +38,7 @@ GRID = 101
 
 
 def plot_memberships(rule_base: RuleBase) -> np.ndarray:
-    """Draws the terms of all four variables: what the words of the rules mean.
+    """Draws the terms of all variables: what the words of the rules mean.
 
     Inputs are drawn over their whole range, outputs where they have terms.
 
@@ -46,7 +46,8 @@ def plot_memberships(rule_base: RuleBase) -> np.ndarray:
         rule_base: A `RuleBase`.
 
     Returns:
-        Array [2, 2] of matplotlib's axes, inputs above, outputs below. Save with
+        Array [2, 2] of matplotlib's axes, inputs above, outputs below; with three
+        inputs [2, 3], and the last place below is empty. Save with
         `axes[0, 0].figure.savefig(path)`.
 
     Raises:
@@ -63,11 +64,15 @@ def plot_memberships(rule_base: RuleBase) -> np.ndarray:
     3
     """
     check_rule_base(rule_base)
-    figure, axes = import_pyplot().subplots(2, 2, figsize=(9, 6), layout="constrained")
+    columns = len(rule_base.inputs)
+    figure, axes = import_pyplot().subplots(
+        2, columns, figsize=(4.5 * columns, 6), layout="constrained"
+    )
     figure.suptitle(f"Terms of the rule base '{rule_base.name}'")
-    for ax, variable in zip(
-        axes.flat, rule_base.inputs + rule_base.outputs, strict=True
-    ):
+    variables = rule_base.inputs + rule_base.outputs
+    for ax in axes.flat[len(variables) :]:
+        ax.set_axis_off()
+    for ax, variable in zip(axes.flat, variables, strict=False):
         draw_terms(ax, variable)
         if variable in rule_base.inputs:
             ax.set_xlim(variable.low, variable.high)

@@ -24,6 +24,7 @@ HISTORY = {
     "gain": list(np.linspace(1.0, 2.0, RECORDS)),
     "beta_3": list(np.linspace(0.9, 0.99, RECORDS)),
     "loss_trend": list(np.linspace(1.0, -0.2, RECORDS)),
+    "loss_fall": list(np.linspace(1.0, 0.4, RECORDS)),
     "progress": list(np.linspace(0.0, 1.0, RECORDS)),
 }
 
@@ -37,9 +38,12 @@ def _close_figures():
 @pytest.mark.parametrize("rule_base", [RULES, paper_rule_base()], ids=lambda r: r.name)
 def test_memberships_have_a_line_and_a_name_for_each_term(rule_base):
     axes = plots.plot_memberships(rule_base)
-    for ax, variable in zip(
-        axes.flat, rule_base.inputs + rule_base.outputs, strict=True
-    ):
+    variables = rule_base.inputs + rule_base.outputs
+    assert axes.shape == (2, len(rule_base.inputs))
+    assert [ax.axison for ax in axes.flat] == [
+        place < len(variables) for place in range(axes.size)
+    ]
+    for ax, variable in zip(axes.flat, variables, strict=False):
         assert [text.get_text() for text in ax.texts] == list(variable.term_names)
         assert len(ax.lines) == len(variable.terms)
         assert variable.name.replace("_", " ").split()[0] in ax.get_xlabel()
@@ -92,12 +96,45 @@ def test_rule_activity_is_how_strongly_each_rule_fired():
     strengths = np.asarray(mesh.get_array())
     assert strengths.shape == (len(RULES.rules), RECORDS)
     names = [label.get_text() for label in ax.get_yticklabels()]
-    first = names.index("falling, early: raise, short")
+    first = names.index("falling, early, kept: raise, short")
     assert strengths[first, 0] == 1.0, "the loss falls clearly at the very start"
     last = names.index("flat, late: hold, long")
     assert strengths[last, -1] == pytest.approx(HISTORY["loss_trend"][-1] / FLAT)
     assert (strengths.max(axis=0) > 0).all(), "some rule fires everywhere"
     assert ax.get_xlim() == (0, HISTORY["step"][-1])
+
+
+def test_rule_activity_tells_of_promises_that_are_broken():
+    broken = HISTORY | {"loss_fall": [-1.0] * RECORDS}
+    rows = {}
+    for name, history in {"as it was": HISTORY, "broken": broken}.items():
+        ax = plots.plot_rule_activity(RULES, history)
+        labels = [label.get_text() for label in ax.get_yticklabels()]
+        strengths = np.asarray(ax.collections[0].get_array())
+        rows[name] = dict(zip(labels, strengths, strict=True))
+    kept, stalled = "falling, early, kept: raise, short", "falling, early, stalled: "
+    stalled += "hold, short"
+    assert rows["as it was"][kept][0] == rows["broken"][stalled][0] == 1.0
+    assert rows["as it was"][stalled][0] == rows["broken"][kept][0] == 0.0
+
+
+def test_rule_activity_of_two_inputs_needs_no_more_of_the_history():
+    history = {name: HISTORY[name] for name in ("step", "loss_trend", "progress")}
+    ax = plots.plot_rule_activity(paper_rule_base(), history)
+    assert np.asarray(ax.collections[0].get_array()).max() > 0.9
+    with pytest.raises(ValueError, match="Received: none of loss_fall"):
+        plots.plot_rule_activity(RULES, history)
+
+
+def test_surface_is_drawn_where_promises_are_kept():
+    for ax, name in zip(
+        plots.plot_surface(RULES), ("gain_rate", "beta_3"), strict=True
+    ):
+        drawn = np.asarray(ax.collections[0].get_array())
+        surface = control_surface(RULES)
+        grid = np.linspace(-1, 1, plots.GRID), np.linspace(0, 1, plots.GRID)
+        kept = surface.evaluate(*grid, 1.0)[name]
+        np.testing.assert_allclose(drawn, kept, atol=1e-6)
 
 
 def test_pictures_of_a_diverged_training_and_of_one_record():

@@ -8,6 +8,7 @@ import pytest
 
 import keras_fuzzyhess
 from keras_fuzzyhess.fuzzy import default_rule_base
+from keras_fuzzyhess.fuzzy.signals import INPUTS
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -62,5 +63,6 @@ def test_default_rules_are_documented_as_they_are():
     ]
     for rule in default_rule_base().rules:
         terms, answers = rule.antecedent, rule.consequent
-        row = [terms["loss_trend"], terms["progress"], answers["gain_rate"]]
-        assert [*row, answers["beta_3"], rule.why] in rows, rule
+        row = [terms.get(name, "any") for name in INPUTS]
+        row += [answers[name] for name in ("gain_rate", "beta_3")]
+        assert [*row, rule.why] in rows, rule

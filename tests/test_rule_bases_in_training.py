@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess, FuzzyHessMonitor, RuleBase
 from keras_fuzzyhess.control.controller import Controller
@@ -19,6 +20,7 @@ from tests.helpers.rule_bases import (
     five_by_five,
     five_terms_of_the_user,
     trapezoids_of_the_user,
+    without_loss_fall,
 )
 
 EPOCHS = 8
@@ -70,6 +72,37 @@ def test_gain_goes_only_where_the_rules_send_it(rate):
     slowing = 1 + np.array(history["step"][:-1]) / Controller.slowing
     np.testing.assert_allclose(changes, rate / slowing, rtol=1e-3)
     np.testing.assert_allclose(history["beta_3"], 0.9, rtol=1e-4)
+
+
+def gains_of_two_players(rule_base, steps=400):
+    """One makes `x y` small, the other large, and both go round and round."""
+    rng = np.random.default_rng(1)
+    x, y = (tf.Variable(rng.normal(size=4).astype("float32")) for _ in range(2))
+    noise = tf.Variable(tf.zeros(4))
+    players = [FuzzyHess(seed=0, rule_base=rule_base) for _ in range(2)]
+
+    def value():
+        return tf.reduce_sum(x * y + noise * (x - y))
+
+    @tf.function
+    def first_moves():
+        players[0].minimize(value, [x])
+
+    @tf.function
+    def second_moves():
+        players[1].minimize(lambda: -value(), [y])
+
+    for _ in range(steps):
+        noise.assign(0.1 * rng.normal(size=4))
+        first_moves()
+        second_moves()
+    return [player.diagnostics["gain"] for player in players]
+
+
+def test_steps_do_not_grow_without_end_in_a_game():
+    """Each is ahead of its average, and gets no further: the other follows."""
+    assert max(gains_of_two_players(None)) < 10
+    assert min(gains_of_two_players(without_loss_fall())) > 50
 
 
 @pytest.mark.slow
@@ -124,7 +157,7 @@ def resident_memory():
 
 
 def growth_by_optimizers(count):
-    """MiB that `count` optimizers, each with its own nine rules, leave behind."""
+    """MiB that `count` optimizers, each with its own rules, leave behind."""
     base = default_rule_base()
     for number in range(count + 50):
         if number == 50:  # what the first ones load and cache is no growth

@@ -29,6 +29,7 @@ def test_steps_are_the_formula():
         expected -= 0.1 * decided["gain"] * m / (1 - 0.9**step) / scale
         np.testing.assert_allclose(w.numpy(), expected, rtol=1e-5)
     assert decided["probes"] == 5
+    assert decided["loss_fall"] == 1.0  # it has no average to promise anything
     np.testing.assert_allclose(
         decided["mean_curvature"], np.abs(HESSIAN.sum(axis=1)).mean(), rtol=1e-5
     )

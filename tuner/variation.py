@@ -166,11 +166,11 @@ def rule_weights(hp: keras_tuner.HyperParameters, base: RuleBase) -> tuple[Rule,
 
     Example:
 
-    >>> from keras_fuzzyhess.fuzzy import default_rule_base
+    >>> from keras_fuzzyhess.fuzzy import paper_rule_base
     >>> hp = keras_tuner.HyperParameters()
     >>> hp.Fixed("rule_base/weight/flat", 0.5)
     0.5
-    >>> [rule.weight for rule in rule_weights(hp, default_rule_base())]
+    >>> [rule.weight for rule in rule_weights(hp, paper_rule_base())]
     [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0]
     """
     _check_kind("base", base, RuleBase)

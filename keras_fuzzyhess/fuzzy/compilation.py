@@ -8,6 +8,7 @@ halving cells until the interpolation is good enough.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from os import PathLike
 from sys import modules
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 TOLERANCES = {2: 8e-4, 3: 4e-3}
 """Deviation from exact inference that is aimed at, as a share of the output's range, by
-the number of inputs. Less than the 0.1 % and 0.5 % that are promised, for it is measured
-only half-way between knots. With three inputs knots cost more: 0.1 % takes seconds."""
+the number of inputs. Less than the 0.1 % and 0.5 % that are promised, for it is
+measured only half-way between knots. With three inputs knots cost more: 0.1 % takes
+seconds."""
 
 
 def resolve_rule_base(
@@ -89,13 +91,15 @@ def control_surface(
     return compile_surface(system) if isinstance(system, RuleBase) else system
 
 
+@lru_cache(maxsize=8)  # most programs make many optimizers with one rule base
 def compile_surface(rule_base: RuleBase) -> ControlSurface:
     """The control surface of a rule base.
 
     Values at the knots are those of exact Mamdani inference (see `inference`). Cells
     are halved until the interpolation deviates by at most 0.08 % of the output's range
-    (with three inputs 0.4 %) half-way between knots, or an input has as many knots as it may have (257, with
-    three inputs 65); `ControlSurface.deviation` tells what was reached.
+    half-way between knots, with three inputs by 0.4 %, or an input has as many knots as
+    it may have: 257, with three inputs 65. `ControlSurface.deviation` tells what was
+    reached.
 
     Example:
 

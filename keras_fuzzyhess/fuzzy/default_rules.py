@@ -105,7 +105,8 @@ def default_rule_base() -> RuleBase:
     middle, late), and by two of `loss_fall` (stalled, kept) where the trend is falling.
     The gain grows while the weights are ahead of their average, is held while they
     swing around it moderately or the loss does not fall as their lead promises, and
-    shrinks when they swing widely. The memory of the curvature grows with progress, and is short while the loss rises.
+    shrinks when they swing widely. The memory of the curvature grows with progress, and
+    is short while the loss rises.
 
     Ranges: `gain_rate` in [-0.1, 0.1] with peaks from -0.085 to 0.025, `beta_3` in
     [0, 0.9995] with peaks from 0.8 to 0.95. The centroid reaches the peaks, for

@@ -43,9 +43,9 @@ class RuleBase:
       `c <- clip(c exp(gain_rate / (1 + step / 100)), 0.001, 1000)`;
     - `gain` in (0, 10]: the direct law, `c = gain`, as arXiv 2403.15416 has it.
 
-    A rule base that has been made is sound: at every combination of inputs some rule of positive weight fires, and every rule that fires names a term of positive
-    area for each output, so inference (Mamdani and Assilian, 1975) has an answer
-    everywhere.
+    A rule base that has been made is sound: at every combination of inputs some rule of
+    positive weight fires, and every rule that fires names a term of positive area for
+    each output, so inference (Mamdani and Assilian, 1975) has an answer everywhere.
 
     Args:
         name: Its name.

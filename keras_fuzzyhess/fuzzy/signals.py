@@ -78,9 +78,9 @@ SIGNALS: dict[str, Signal] = {
 }
 """All documented signals by name. `loss_trend` and `progress` are the inputs of
 arXiv 2403.15416 ("behaviour of the loss", "current training step") in the scaling that
-we chose; `gain` and `beta_3` are its outputs; `loss_fall` and `gain_rate` are ours. The limits are our
-choice. Those of `gain` bound the step; under the rate law the gain itself is bounded,
-see `law_of`."""
+we chose; `gain` and `beta_3` are its outputs; `loss_fall` and `gain_rate` are ours. The
+limits are our choice. Those of `gain` bound the step; under the rate law the gain
+itself is bounded, see `law_of`."""
 
 NEEDED_INPUTS = ("loss_trend", "progress")
 """Inputs of every rule base, in this order."""

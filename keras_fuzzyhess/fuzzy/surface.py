@@ -201,7 +201,7 @@ class ControlSurface:
         along = _interpolation(self.knots["progress"], progress)
         tables = dict(self.tables)
         if "loss_fall" in self.knots:
-            (at_fall,) = _interpolation(self.knots["loss_fall"], [loss_fall])
+            (at_fall,) = _interpolation(self.knots["loss_fall"], np.array([loss_fall]))
             tables = {name: table @ at_fall for name, table in tables.items()}
         return {name: across @ table @ along.T for name, table in tables.items()}
 

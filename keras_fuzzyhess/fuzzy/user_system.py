@@ -40,13 +40,15 @@ def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     """The control surface of a control system of scikit-fuzzy.
 
     The system's antecedents must be one or more of `loss_trend` (universe within
-    [-1, 1]), `progress` (within [0, 1]) and `loss_fall` (within [-1, 1]); its consequents `beta_3` (within [0, 1]) and
-    one of `gain_rate` (within [-1, 1]) and `gain` (within [0, 10]). See `RuleBase` for
-    their meaning. An input that the system does not have has no effect.
+    [-1, 1]), `progress` (within [0, 1]) and `loss_fall` (within [-1, 1]); its
+    consequents `beta_3` (within [0, 1]) and one of `gain_rate` (within [-1, 1]) and
+    `gain` (within [0, 10]). See `RuleBase` for their meaning. An input that the system
+    does not have has no effect.
 
     The surface has the system's values at up to 33 knots of each input, with three
-    inputs at fewer, laid on the kinks of its membership functions first, and is interpolated between them. Everything in
-    `RuleBase` is compiled more finely; use it where it can express the system.
+    inputs at fewer, laid on the kinks of its membership functions first, and is
+    interpolated between them. Everything in `RuleBase` is compiled more finely; use it
+    where it can express the system.
 
     The system is left as it was: its simulations share their inputs, which are put
     back. Nothing keeps it alive afterwards.
@@ -57,8 +59,8 @@ def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     Raises:
         TypeError: If it is no `ControlSystem`.
         ValueError: If its names, universes, memberships or weights are not as above,
-            or some cell of the input square has no rule that fires; the message names
-            the part, or the cell by its terms.
+            or some cell of the inputs has no rule that fires; the message names the
+            part, or the cell by its terms.
 
     Example:
 

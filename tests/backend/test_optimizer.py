@@ -22,6 +22,7 @@ DIAGNOSTICS = [
     "gain",
     "beta_3",
     "loss_trend",
+    "loss_fall",
     "progress",
     "mean_curvature",
     "probes",

@@ -10,6 +10,8 @@ from keras_fuzzyhess.control.controller import (
     controlled_gain,
     training_progress,
 )
+from keras_fuzzyhess.fuzzy import control_surface, default_rule_base
+from keras_fuzzyhess.fuzzy.default_rules import GAIN_RATES
 from keras_fuzzyhess.measure.loss_trend import (
     LossStatistics,
     LossTrend,
@@ -114,8 +116,18 @@ def controller(rate, **constants):
 )
 def test_constants_say_how_far_the_gain_goes(rate, constants, gain):
     made = controller(rate, **constants)
-    made.update(tf.constant(0.0), tf.constant(100))
+    made.update(tf.constant(0.0), tf.constant(1.0), tf.constant(100))
     np.testing.assert_allclose(made.gain, gain, rtol=1e-6)
+
+
+def test_the_gain_rises_only_while_the_loss_falls_as_the_trend_promises():
+    gains = []
+    for fall in (1.0, 0.0):
+        made = Controller(control_surface(default_rule_base()))
+        made.build([], keras.optimizers.SGD().add_variable)
+        made.update(tf.constant(1.0), tf.constant(fall), tf.constant(0))
+        gains.append(float(made.gain))
+    np.testing.assert_allclose(gains, [np.exp(GAIN_RATES["raise"]), 1.0], rtol=1e-5)
 
 
 def test_a_constant_says_when_progress_is_half_way():

@@ -65,3 +65,31 @@ def parts():
 @pytest.fixture
 def small(parts):
     return RuleBase(**parts)
+
+
+@pytest.fixture
+def parts_of_three(parts):
+    """The same with a third input, which counts only while the loss falls."""
+    fall = Variable(
+        "loss_fall",
+        -1.0,
+        1.0,
+        (
+            Term("broken", "left_shoulder", (0.2, 0.6)),
+            Term("kept", "right_shoulder", (0.2, 0.6)),
+        ),
+    )
+    rules = []
+    for rule in parts["rules"]:
+        if rule.antecedent["loss_trend"] == "falling":
+            broken = rule.consequent | {"gain_rate": "down"}
+            rules.append(Rule(rule.antecedent | {"loss_fall": "kept"}, rule.then))
+            rules.append(Rule(rule.antecedent | {"loss_fall": "broken"}, broken))
+        else:
+            rules.append(rule)
+    return parts | {"inputs": (*parts["inputs"], fall), "rules": tuple(rules)}
+
+
+@pytest.fixture
+def small_of_three(parts_of_three):
+    return RuleBase(**parts_of_three)

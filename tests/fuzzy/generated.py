@@ -17,9 +17,9 @@ def ticks(draw, count, low, high):
 
 
 @st.composite
-def input_variables(draw, name, lows, highs):
+def input_variables(draw, name, lows, highs, most=5):
     low, high = draw(st.sampled_from(lows)), draw(st.sampled_from(highs))
-    count = draw(st.integers(2, 5))
+    count = draw(st.integers(2, most))
     p = draw(ticks(2 * count - 2, low, high))
     terms = [Term("t0", "left_shoulder", p[:2])]
     for i in range(1, count - 1):
@@ -55,11 +55,16 @@ def output_variables(draw, name, lows, highs):
 
 
 @st.composite
-def rule_bases(draw):
-    inputs = (
+def rule_bases(draw, counts=(2, 3)):
+    """Sound rule bases; `counts` are numbers of inputs that they may have."""
+    inputs = [
         draw(input_variables("loss_trend", (-1.0, -0.75), (0.6, 1.0))),
         draw(input_variables("progress", (0.0, 0.1), (0.9, 1.0))),
-    )
+    ]
+    if draw(st.sampled_from(counts)) == 3:
+        inputs.append(
+            draw(input_variables("loss_fall", (-1.0, -0.5), (0.8, 1.0), most=3))
+        )
     gain = draw(
         st.sampled_from(
             [
@@ -79,15 +84,21 @@ def rule_bases(draw):
         }
 
     weights = st.one_of(st.just(1.0), st.floats(0.01, 1.0))
+
+    def cells():
+        """All pairs of the first two inputs, some of them split by the third."""
+        for trend in inputs[0].term_names:
+            for stage in inputs[1].term_names:
+                cell = {"loss_trend": trend, "progress": stage}
+                if len(inputs) == 3 and draw(st.booleans()):
+                    for fall in inputs[2].term_names:
+                        yield cell | {"loss_fall": fall}
+                else:
+                    yield cell
+
     rules = [
-        Rule(
-            {"loss_trend": trend, "progress": stage},
-            consequent(),
-            draw(weights),
-            draw(st.text(max_size=20)),
-        )
-        for trend in inputs[0].term_names
-        for stage in inputs[1].term_names
+        Rule(cell, consequent(), draw(weights), draw(st.text(max_size=20)))
+        for cell in cells()
     ]
     for _ in range(draw(st.integers(0, 2))):
         variable = draw(st.sampled_from(inputs))
@@ -95,7 +106,7 @@ def rule_bases(draw):
         rules.append(
             Rule({variable.name: term}, consequent(), draw(st.floats(0.0, 1.0)))
         )
-    return RuleBase("generated", inputs, outputs, tuple(rules))
+    return RuleBase("generated", tuple(inputs), outputs, tuple(rules))
 
 
 @st.composite
@@ -103,7 +114,7 @@ def broken_rule_bases(draw):
     """`(data, named)`: data of an unsound rule base, and what its error must name."""
     data = draw(rule_bases()).to_dict()
     side = draw(st.sampled_from(["inputs", "outputs"]))
-    variable = data[side][draw(st.integers(0, 1))]
+    variable = data[side][draw(st.integers(0, len(data[side]) - 1))]
     number = draw(st.integers(0, len(variable["terms"]) - 1))
     term = variable["terms"][number]
     rule_number = draw(st.integers(0, len(data["rules"]) - 1))
@@ -162,11 +173,13 @@ def broken_rule_bases(draw):
             stage = data["inputs"][1]["terms"][-1]["name"]
             cell = {"loss_trend": trend, "progress": stage}
             data["rules"] = [
-                r for r in data["rules"] if r["if"] != cell and len(r["if"]) == 2
+                rule
+                for rule in data["rules"]
+                if len(rule["if"]) > 1 and not cell.items() <= rule["if"].items()
             ]
             return data, [f"loss_trend={trend}, progress={stage}"]
         case 16:
-            variable = data["inputs"][draw(st.integers(0, 1))]
+            variable = draw(st.sampled_from(data["inputs"]))
             gone = variable["terms"].pop()["name"]
             data["rules"] = [r for r in data["rules"] if gone not in r["if"].values()]
             return data, [variable["name"], "overlap"]

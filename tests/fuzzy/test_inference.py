@@ -14,7 +14,7 @@ from keras_fuzzyhess.fuzzy import (
     firing_strengths,
     infer,
 )
-from keras_fuzzyhess.fuzzy.default_rules import FLAT, RISING
+from keras_fuzzyhess.fuzzy.default_rules import FLAT, KEPT, RISING, STALLED
 from keras_fuzzyhess.fuzzy.inference import centroids
 
 from .generated import rule_bases
@@ -49,15 +49,15 @@ def plain_inference(rule_base, point, output, samples=200_001):
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(rule_bases(), st.floats(0, 1), st.floats(0, 1))
-def test_generated_rule_bases_give_what_plain_inference_gives(rule_base, s, t):
+@given(rule_bases(), st.tuples(*[st.floats(0, 1)] * 3))
+def test_generated_rule_bases_give_what_plain_inference_gives(rule_base, shares):
     # Rounding can lead past the end of the range, where `plain_inference`, unlike
     # `infer`, finds no set.
     point = {
         v.name: min(v.low + share * (v.high - v.low), v.high)
-        for v, share in zip(rule_base.inputs, (s, t), strict=True)
+        for v, share in zip(rule_base.inputs, shares, strict=False)
     }
-    exact = infer(rule_base, [point["loss_trend"]], [point["progress"]])
+    exact = infer(rule_base, *([value] for value in point.values()))
     for output in rule_base.outputs:
         assert exact[output.name].item() == pytest.approx(
             plain_inference(rule_base, point, output),
@@ -118,12 +118,17 @@ def test_firing_strengths_are_weighted_minima_along_a_path():
     )
     base = RuleBase("more", base.inputs, base.outputs, rules)
     strengths = firing_strengths(
-        base, [FLAT + 0.25 * (RISING - FLAT), -9.0], [0.2, 9.0]
+        base,
+        [FLAT + 0.25 * (RISING - FLAT), -9.0, 9.0],
+        [0.2, 9.0, -9.0],
+        [1.0, 1.0, STALLED + 0.25 * (KEPT - STALLED)],
     )
-    assert strengths.shape == (11, 2)
+    assert strengths.shape == (14, 3)
     # A quarter of the way "rising" holds to 0.25; at 0.2 "early" to 0.75. Beyond: the
     # ends.
-    np.testing.assert_allclose(strengths[0], [0.25, 0.0])
-    np.testing.assert_allclose(strengths[2], [0.0, 1.0])
-    np.testing.assert_allclose(strengths[9], [0.125, 0.5])
-    np.testing.assert_array_equal(strengths[10], 0.0)
+    np.testing.assert_allclose(strengths[0], [0.25, 0.0, 0.0])
+    np.testing.assert_allclose(strengths[2], [0.0, 1.0, 0.0])
+    np.testing.assert_allclose(strengths[12], [0.125, 0.5, 0.0])
+    np.testing.assert_array_equal(strengths[13], 0.0)
+    # At last "falling" holds fully, and its promise is kept to a quarter.
+    np.testing.assert_allclose(strengths[[6, 9], 2], [0.25, 0.75])

@@ -23,6 +23,13 @@ def test_order_of_variables_and_of_a_rules_parts_does_not_matter(parts, small):
     assert [v.name for v in swapped.outputs] == ["gain_rate", "beta_3"]
 
 
+def test_inputs_are_kept_in_one_order_and_all_of_them(parts_of_three, small_of_three):
+    swapped = RuleBase(**(parts_of_three | {"inputs": parts_of_three["inputs"][::-1]}))
+    assert swapped == small_of_three
+    assert [v.name for v in swapped.inputs] == ["loss_trend", "progress", "loss_fall"]
+    assert RuleBase.from_dict(swapped.to_dict()) == swapped
+
+
 def test_any_difference_makes_rule_bases_unequal(parts, small):
     rules = (*parts["rules"][:-1], dataclasses.replace(parts["rules"][-1], weight=0.9))
     assert RuleBase(**(parts | {"rules": rules})) != small

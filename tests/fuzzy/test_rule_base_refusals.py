@@ -89,13 +89,24 @@ def test_a_rule_base_needs_all_its_parts(parts, change, named):
         assert fragment in str(refusal.value)
 
 
-def test_both_inputs_are_needed_and_no_other(parts):
-    trend, progress = parts["inputs"]
-    for inputs in ((trend,), (trend, dataclasses.replace(progress, name="epoch"))):
-        with pytest.raises(ValueError, match="'loss_trend' and 'progress'"):
-            RuleBase(**(parts | {"inputs": inputs}))
+def test_two_inputs_are_needed_a_third_may_be_there_and_no_other(parts_of_three):
+    trend, progress, fall = parts_of_three["inputs"]
+    epoch = dataclasses.replace(progress, name="epoch")
+    wrong = [(trend,), (trend, epoch), (trend, fall), (progress, fall)]
+    for inputs in (*wrong, (trend, progress, epoch), (trend, progress, fall, epoch)):
+        with pytest.raises(
+            ValueError, match="'loss_trend' and 'progress', and may have 'loss_fall'"
+        ) as refusal:
+            RuleBase(**(parts_of_three | {"inputs": inputs}))
+        for variable in inputs:
+            assert repr(variable.name) in str(refusal.value).partition("Received")[2]
     with pytest.raises(ValueError, match="'loss_trend' twice"):
-        RuleBase(**(parts | {"inputs": (trend, trend)}))
+        RuleBase(**(parts_of_three | {"inputs": (trend, trend)}))
+
+
+def test_a_rule_cannot_ask_for_an_input_that_is_not_there(parts, parts_of_three):
+    with pytest.raises(ValueError, match="rule 3 .*loss_fall=kept.*must name inputs"):
+        RuleBase(**(parts | {"rules": parts_of_three["rules"]}))
 
 
 @pytest.mark.parametrize("names", [("beta_3",), ("gain_rate",), ("gain", "gain_rate")])
@@ -116,12 +127,17 @@ def test_outputs_other_than_the_documented_pairs_are_refused(parts, names):
         ("inputs", 0, -1.1, 1.0),
         ("inputs", 0, -1.0, 1.1),
         ("inputs", 1, -0.1, 1.0),
+        ("inputs", 2, -1.1, 1.0),
+        ("inputs", 2, -1.0, 1.1),
         ("outputs", 0, -1.5, 0.1),
         ("outputs", 1, 0.8, 1.0),
         ("outputs", 1, 0.8, 0.999999999),
     ],
 )
-def test_ranges_stay_within_the_documented_limits(parts, side, index, low, high):
+def test_ranges_stay_within_the_documented_limits(
+    parts_of_three, side, index, low, high
+):
+    parts = parts_of_three
     variables = list(parts[side])
     variables[index] = dataclasses.replace(variables[index], low=low, high=high)
     with pytest.raises(ValueError, match=f"{variables[index].name}.*low={low}"):
@@ -163,6 +179,17 @@ def test_a_cell_without_a_rule_is_named(parts, removed, how):
     cell = "loss_trend={loss_trend}, progress={progress}".format(**rule.antecedent)
     with pytest.raises(ValueError, match=f"Add a rule for {cell}"):
         RuleBase(**(parts | {"rules": rules}))
+
+
+@pytest.mark.parametrize("removed", range(6))
+def test_a_cell_of_three_inputs_without_a_rule_is_named(parts_of_three, removed):
+    rules = list(parts_of_three["rules"])
+    gone = rules.pop(removed).antecedent
+    cell = "loss_trend={loss_trend}, progress={progress}, loss_fall=".format(**gone)
+    cell += gone.get("loss_fall", "broken")  # the first of those that lack a rule
+    place = "no rule that fires at loss_trend=.*, progress=.*, loss_fall="
+    with pytest.raises(ValueError, match=f"(?s)Add a rule for {cell}.*{place}"):
+        RuleBase(**(parts_of_three | {"rules": rules}))
 
 
 def test_a_cell_missing_only_at_a_corner_is_found(parts):

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import json
 import pickle
 
@@ -16,9 +17,12 @@ from keras_fuzzyhess.fuzzy import (
     paper_rule_base,
     restore_rule_base,
 )
+from keras_fuzzyhess.fuzzy.signals import INPUTS
+from tests.helpers.rule_bases import evaluated
 
-TOLERANCE = 1e-3
-"""Deviation from scikit-fuzzy, as a share of the range of the output's variable."""
+TOLERANCES = {2: 1e-3, 3: 5e-3}
+"""Deviation from scikit-fuzzy, as a share of the range of the output's variable, by the
+number of inputs."""
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +42,26 @@ def table():
     }
 
 
-def grid_off_the_knots():
-    """Points over the square and beyond its borders, none of them special."""
+@pytest.fixture
+def table_of_three(table):
+    """Tables of the corners of the cube, in the order of binary numbers."""
+    rates = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.9])
+    table["knots"] = {name: [0.0, 1.0] for name in INPUTS}
+    table["tables"] = {
+        "gain_rate": rates.reshape(2, 2, 2),
+        "beta_3": 0.5 * rates.reshape(2, 2, 2),
+    }
+    return table
+
+
+def points_off_the_knots(inputs):
+    """Points over the square or cube and beyond its borders, none of them special."""
     rng = np.random.default_rng(7)
     trend = np.concatenate([[-50.0, -1.0, 0.0, 1.0, 50.0], rng.uniform(-1.1, 1.1, 45)])
     progress = np.concatenate([[-50.0, 0.0, 1.0, 50.0], rng.uniform(-0.1, 1.1, 46)])
-    return (a.ravel() for a in np.meshgrid(trend, progress))
+    points = [a.ravel() for a in np.meshgrid(trend, progress)]
+    falls = rng.choice(np.append(rng.uniform(-1.1, 1.1, 200), [-50.0, 50.0]), 2500)
+    return [*points, falls][:inputs]
 
 
 @pytest.mark.parametrize("make", [default_rule_base, paper_rule_base])
@@ -51,21 +69,23 @@ def grid_off_the_knots():
 def test_the_look_up_agrees_with_scikit_fuzzy_everywhere(make, jit_compile):
     rule_base = make()
     surface = compile_surface(rule_base)
+    names = [variable.name for variable in rule_base.inputs]
 
     @tf.function(jit_compile=jit_compile)
     def look_up_each(points):
         """One after the other, as a training looks them up."""
         return tf.map_fn(
-            lambda point: surface.look_up(point[0], point[1]),
+            lambda point: surface.look_up(*tf.unstack(point)),
             points,
             fn_output_signature=dict.fromkeys(surface.tables, tf.float32),
         )
 
-    trend, progress = grid_off_the_knots()
+    points = points_off_the_knots(len(names))
     simulation = ControlSystemSimulation(rule_base.to_control_system())
-    simulation.input["loss_trend"], simulation.input["progress"] = trend, progress
+    for name, values in zip(names, points, strict=True):
+        simulation.input[name] = values
     simulation.compute()
-    found = look_up_each(tf.constant(np.stack([trend, progress], 1), tf.float32))
+    found = look_up_each(tf.constant(np.stack(points, 1), tf.float32))
     for output in rule_base.outputs:
         values = found[output.name].numpy()
         assert np.ptp(values) > 0.05 * (output.high - output.low)
@@ -73,7 +93,7 @@ def test_the_look_up_agrees_with_scikit_fuzzy_everywhere(make, jit_compile):
             values,
             simulation.output[output.name],
             rtol=0,
-            atol=TOLERANCE * (output.high - output.low),
+            atol=TOLERANCES[len(names)] * (output.high - output.low),
         )
 
 
@@ -92,15 +112,23 @@ def test_the_look_up_agrees_with_scikit_fuzzys_scalar_interface(small):
             )
 
 
-def test_the_deviation_is_what_it_says(surface):
-    rule_base = default_rule_base()
-    trend, progress = np.linspace(-1, 1, 997), np.linspace(0, 1, 991)
-    exact, found = infer(rule_base, trend, progress), surface.evaluate(trend, progress)
+@pytest.mark.parametrize(
+    "make, points",
+    [(paper_rule_base, (997, 991)), (default_rule_base, (199, 197, 41))],
+)
+def test_the_deviation_is_what_it_says(make, points):
+    rule_base = make()
+    surface = compile_surface(rule_base)
+    grid = [
+        np.linspace(v.low, v.high, count)
+        for v, count in zip(rule_base.inputs, points, strict=True)
+    ]
+    exact, found = infer(rule_base, *grid), evaluated(surface, *grid)
     worst = max(
         np.abs(found[o.name] - exact[o.name]).max() / (o.high - o.low)
         for o in rule_base.outputs
     )
-    assert worst < 0.001
+    assert worst < TOLERANCES[len(grid)]
     assert surface.deviation == pytest.approx(worst, rel=0.3)
 
 
@@ -111,7 +139,7 @@ def test_knots_lie_on_all_breakpoints(surface):
         )
 
 
-def test_bilinear_by_hand(table):
+def test_linear_along_each_of_two_inputs_by_hand(table):
     surface = ControlSurface(**table)
     for trend, progress, expected in [
         (0.0, 0.0, 0.2),
@@ -132,23 +160,68 @@ def test_bilinear_by_hand(table):
         assert plain.item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_linear_along_each_of_three_inputs_by_hand(table_of_three):
+    surface = ControlSurface(**table_of_three)
+    for point, expected in [
+        ((0.0, 0.0, 0.0), 0.0),
+        ((0.0, 0.0, 1.0), 0.1),
+        ((0.0, 1.0, 0.0), 0.2),
+        ((1.0, 0.0, 0.0), 0.4),
+        ((1.0, 1.0, 1.0), 0.9),
+        ((0.0, 0.25, 0.0), 0.25 * 0.2),
+        ((0.0, 0.0, 0.75), 0.75 * 0.1),
+        ((0.5, 0.5, 0.5), (0.1 + 0.2 + 0.3 + 0.4 + 0.5 + 0.6 + 0.9) / 8),
+        ((1.0, 0.5, 0.25), (0.75 * (0.4 + 0.6) + 0.25 * (0.5 + 0.9)) / 2),
+        ((7.0, -3.0, 9.0), 0.5),
+    ]:
+        found = surface.look_up(*point)
+        assert float(found["gain_rate"]) == pytest.approx(expected, abs=1e-6)
+        assert float(found["beta_3"]) == pytest.approx(expected / 2, abs=1e-6)
+        trend, progress, fall = point
+        plain = surface.evaluate([trend], [progress], fall)["gain_rate"]
+        assert plain.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_promise_counts_as_kept_unless_told_otherwise(table_of_three):
+    surface = ControlSurface(**table_of_three)
+    assert float(surface.look_up(0.0, 0.0)["gain_rate"]) == pytest.approx(0.1)
+    assert surface.evaluate([0.0], [0.0])["gain_rate"].item() == pytest.approx(0.1)
+
+
+def test_a_surface_of_two_inputs_ignores_the_fall_of_the_loss(table):
+    surface = ControlSurface(**table)
+    for fall in (-1.0, 0.3, np.nan):
+        for name, value in surface.look_up(0.5, 0.25).items():
+            assert float(surface.look_up(0.5, 0.25, fall)[name]) == float(value)
+        for name, values in surface.evaluate([0.5], [0.25]).items():
+            assert surface.evaluate([0.5], [0.25], fall)[name] == values
+
+
+@pytest.mark.parametrize("make", [default_rule_base, paper_rule_base])
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_not_a_number_gives_not_a_number_and_infinity_the_border(surface, jit_compile):
+def test_not_a_number_gives_not_a_number_and_infinity_the_border(make, jit_compile):
+    surface = compile_surface(make())
     look_up = tf.function(surface.look_up, jit_compile=jit_compile)
 
-    def at(trend, progress):
-        outputs = look_up(tf.constant(trend, tf.float32), tf.constant(progress))
+    def at(*point):
+        outputs = look_up(*(tf.constant(value, tf.float32) for value in point))
         return [float(value) for value in outputs.values()]
 
-    for point in ((np.nan, 0.5), (0.5, np.nan), (np.nan, np.nan)):
-        assert np.isnan(at(*point)).all()
-    assert at(np.inf, -np.inf) == at(1.0, 0.0)
-    assert at(-np.inf, np.inf) == at(-1.0, 1.0)
+    inputs = len(surface.knots)
+    assert np.isfinite(at(*(0.5, 0.5, 0.3)[:inputs])).all()
+    for known in itertools.product((True, False), repeat=inputs):
+        if not all(known):
+            assert np.isnan(
+                at(*np.where(known, (0.5, 0.5, 0.3)[:inputs], np.nan))
+            ).all()
+    for signs in itertools.product((1.0, -1.0), repeat=inputs):
+        border = np.clip(signs, (-1.0, 0.0, -1.0)[:inputs], 1.0)
+        assert at(*np.multiply(signs, np.inf)) == at(*border)
 
 
 def test_the_graph_holds_the_table_as_a_constant_and_few_operations(surface):
     scalar = tf.TensorSpec([], tf.float32)
-    graph = tf.function(surface.look_up).get_concrete_function(scalar, scalar).graph
+    graph = tf.function(surface.look_up).get_concrete_function(*[scalar] * 3).graph
     kinds = [operation.type for operation in graph.get_operations()]
     working = [k for k in kinds if k not in ("Const", "Placeholder", "Identity")]
     assert len(working) <= 24
@@ -160,8 +233,9 @@ def test_the_graph_holds_the_table_as_a_constant_and_few_operations(surface):
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
 def test_any_float_comes_in_and_float32_scalars_go_out(surface, dtype):
-    outputs = surface.look_up(tf.constant(0.5, dtype), tf.constant(0.25, dtype))
-    expected = surface.look_up(0.5, 0.25)
+    point = (0.5, 0.25, 0.375)
+    outputs = surface.look_up(*(tf.constant(value, dtype) for value in point))
+    expected = surface.look_up(*point)
     assert list(outputs) == ["gain_rate", "beta_3"]
     for name, value in outputs.items():
         assert value.dtype == tf.float32
@@ -192,8 +266,8 @@ def test_a_surface_cannot_be_changed(surface):
 def test_a_surface_can_be_copied(surface):
     for twin in (copy.deepcopy(surface), pickle.loads(pickle.dumps(surface))):
         assert twin == surface
-        assert float(twin.look_up(0.3, 0.6)["beta_3"]) == pytest.approx(
-            surface.evaluate([0.3], [0.6])["beta_3"].item(), abs=1e-6
+        assert float(twin.look_up(0.3, 0.6, 0.4)["beta_3"]) == pytest.approx(
+            surface.evaluate([0.3], [0.6], 0.4)["beta_3"].item(), abs=1e-6
         )
 
 
@@ -217,10 +291,63 @@ def test_a_surface_can_be_copied(surface):
         ("tables", "gain_rate", [[0.0, 1e300]] * 3, ValueError, ["gain_rate", "inf"]),
         ("tables", "gain_rate", [[None, 0.0]] * 3, TypeError, ["gain_rate", "numbers"]),
         ("tables", "gain", [[1.0, 1.0]] * 3, ValueError, ["'table'", "'gain'"]),
-        ("knots", "epoch", [0.0, 1.0], ValueError, ["'table'", "'epoch'"]),
+        (
+            "knots",
+            "epoch",
+            [0.0, 1.0],
+            ValueError,
+            ["'table'", "'loss_trend' and 'progress'", "may have 'loss_fall'", "epoch"],
+        ),
+        ("knots", "loss_fall", [0.0, 1.0], ValueError, ["gain_rate", "(3, 2, 2)"]),
     ],
 )
 def test_a_broken_surface_is_refused_by_name(table, side, name, value, error, named):
+    check_refused(table, side, name, value, error, named)
+
+
+@pytest.mark.parametrize(
+    "side, name, value, named",
+    [
+        ("knots", "loss_fall", [0.0, 1.5], ["loss_fall", "[-1, 1]", "1.5"]),
+        ("knots", "loss_fall", [1.0, 0.0], ["loss_fall", "ascend"]),
+        ("knots", "loss_fall", np.linspace(0, 1, 66), ["loss_fall", "2 to 65"]),
+        ("knots", "progress", np.linspace(0, 1, 66), ["progress", "2 to 65"]),
+        ("knots", "loss_fall", [-1, 0, 1], ["gain_rate", "(2, 2, 3)"]),
+        ("tables", "beta_3", [[0.5, 0.5]] * 2, ["beta_3", "(2, 2, 2)"]),
+        ("tables", "beta_3", [[[0.5, 1.0]] * 2] * 2, ["beta_3", "[0, 1)", "1.0"]),
+    ],
+)
+def test_a_broken_surface_of_three_inputs_is_refused_by_name(
+    table_of_three, side, name, value, named
+):
+    check_refused(table_of_three, side, name, value, ValueError, named)
+
+
+@pytest.mark.parametrize(
+    "left", [["loss_trend"], ["progress", "loss_fall"], ["loss_trend", "loss_fall"]]
+)
+def test_knots_of_too_few_inputs_are_refused(table_of_three, left):
+    table_of_three["knots"] = {name: [0.0, 1.0] for name in left}
+    with pytest.raises(ValueError, match="'loss_trend' and 'progress', and may have"):
+        ControlSurface(**table_of_three)
+
+
+@pytest.mark.parametrize("knots", [(257, 257), (65, 65, 65)])
+def test_as_many_knots_as_there_may_be_are_taken_in_any_order(knots):
+    table = np.full(knots, 0.5)
+    table[0, -1] = 0.25
+    axes = [
+        (name, np.linspace(0, 1, count))
+        for name, count in zip(INPUTS, knots, strict=False)
+    ]
+    tables = {"beta_3": table, "gain_rate": table}
+    surface = ControlSurface("large", dict(axes[::-1]), tables)
+    assert list(surface.knots) == [name for name, _ in axes]
+    assert float(surface.look_up(0.0, 1.0)["gain_rate"]) == 0.25
+    assert float(surface.look_up(0.1, 1.0)["gain_rate"]) == 0.5
+
+
+def check_refused(table, side, name, value, error, named):
     table[side] = table[side] | {name: value}
     with pytest.raises(error) as refusal:
         ControlSurface(**table)

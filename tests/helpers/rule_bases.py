@@ -1,10 +1,18 @@
 """Rule bases as users write them: our own data, and scikit-fuzzy's control systems."""
 
+import dataclasses
+
 import numpy as np
 from skfuzzy import control, trapmf, trimf
 
 from keras_fuzzyhess import RuleBase
-from keras_fuzzyhess.fuzzy import ControlSurface, Rule, Term, Variable
+from keras_fuzzyhess.fuzzy import (
+    ControlSurface,
+    Rule,
+    Term,
+    Variable,
+    default_rule_base,
+)
 
 TRENDS = ("plunging", "sinking", "flat", "rising", "soaring")[::-1]
 STAGES = ("dawn", "morning", "noon", "evening", "night")
@@ -88,3 +96,25 @@ def trapezoids_of_the_user():
             control.Rule(trend["good"], [gain["whole"], beta_3["usual"]]),
         ]
     )
+
+
+def evaluated(surface, trend, progress, falls=None):
+    """What a surface says at all combinations of its two inputs, or three."""
+    if falls is None:
+        return surface.evaluate(trend, progress)
+    layers = [surface.evaluate(trend, progress, fall) for fall in falls]
+    return {
+        name: np.stack([layer[name] for layer in layers], axis=-1)
+        for name in surface.tables
+    }
+
+
+def without_loss_fall():
+    """The default rule base as if the loss always fell as the trend promises."""
+    base = default_rule_base()
+    rules = []
+    for rule in base.rules:
+        antecedent = rule.antecedent
+        if antecedent.pop("loss_fall", "kept") == "kept":
+            rules.append(dataclasses.replace(rule, if_=antecedent))
+    return dataclasses.replace(base, inputs=base.inputs[:2], rules=tuple(rules))

@@ -12,6 +12,7 @@ from keras_fuzzyhess.fuzzy.default_rules import FLAT
 from keras_fuzzyhess.measure.averaged_loss import (
     AveragedLoss,
     AveragedLossTrend,
+    averaged_loss_fall,
     averaged_loss_trend,
 )
 from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
@@ -19,6 +20,8 @@ from tests.helpers import networks
 from tests.helpers.rule_bases import constant_surface
 
 INTERVAL = 4
+PROMISED = 0.2
+"""Of the lead, from one probe to the next: `INTERVAL` by 20 by 1 / 400."""
 
 
 def measured_by(optimizer):
@@ -28,7 +31,7 @@ def measured_by(optimizer):
 
 
 def statistics_after(triples, **constants):
-    trend = AveragedLossTrend(**constants)
+    trend = AveragedLossTrend(PROMISED, **constants)
     trend.build([], keras.optimizers.SGD().add_variable)
     for triple in triples:
         statistics = trend.observed(*(tf.constant(n, tf.float32) for n in triple))
@@ -59,7 +62,7 @@ def test_statistics_are_weighted_means(constants):
     rng = np.random.default_rng(0)
     losses, averaged, gains = rng.normal(size=(3, 40)).astype("float32")
     gains = np.exp(gains)
-    trend = AveragedLossTrend(**constants)
+    trend = AveragedLossTrend(PROMISED, **constants)
     changes = np.diff(averaged), np.diff(losses - averaged)
     roots = np.sqrt(trend.difference_share * np.sqrt(np.abs(changes[0] * changes[1])))
     roots = moving_averages(roots, 1, trend.slowest)
@@ -74,11 +77,24 @@ def test_statistics_are_weighted_means(constants):
         mean = (1 - rate) * np.clip(mean, -1 / gain, 1 / gain) + rate * value
         means.append(mean)
     excess = np.array(means)
+    fall, change, bounded = 0.0, 0.0, 0
+    for i, now in enumerate(-np.diff(averaged)):
+        # No rise counts for more than some mean changes, once there has been one.
+        bounded += i > 0 and now < -trend.strongest * change
+        now = max(now, -trend.strongest * change) if i else now
+        rate = max(trend.slowest, 1 / (i + 1))
+        fall = (1 - rate) * fall + rate * now
+        change = (1 - rate) * change + rate * abs(now)
+    assert 0 < bounded < 20
+    lead = moving_averages((averaged - losses)[1:], 1, trend.slowest)[-1]
     measured = statistics_after(zip(losses, averaged, gains, strict=True), **constants)
     assert float(measured.count) == 40
     assert float(measured.last) == averaged[-1]
     np.testing.assert_allclose(measured.excess, excess[-1], rtol=1e-4)
     np.testing.assert_allclose(measured.root_scatter, roots[-1], rtol=1e-4)
+    np.testing.assert_allclose(measured.lead, lead, rtol=1e-4)
+    np.testing.assert_allclose(measured.fall, fall, rtol=1e-4)
+    np.testing.assert_allclose(measured.change, change, rtol=1e-4)
     gain = 0.5 / abs(excess[-1])
     trend = averaged_loss_trend(measured, tf.constant(gain, tf.float32))
     np.testing.assert_allclose(trend, -0.5 * np.sign(excess[-1]), rtol=1e-4)
@@ -197,6 +213,8 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
     diagnostics = optimizer.diagnostics
     trend = float(averaged_loss_trend(expected, diagnostics["gain"]))
     assert diagnostics["loss_trend"] == pytest.approx(trend, abs=1e-3)
+    fall = float(averaged_loss_fall(expected, PROMISED, AveragedLossTrend.slowest))
+    assert diagnostics["loss_fall"] == pytest.approx(fall, abs=1e-3)
 
 
 def test_accumulated_minibatches_take_one_probe_a_step():
@@ -213,7 +231,7 @@ def test_accumulated_minibatches_take_one_probe_a_step():
 
 def test_rules_hold_the_gain_at_the_set_point_and_lead_back_to_it():
     trends = [-1.0, FLAT - 0.1, FLAT, FLAT + 0.1, 1.0]
-    rates = infer(default_rule_base(), trends, [0.0, 0.5, 1.0])["gain_rate"]
+    rates = infer(default_rule_base(), trends, [0.0, 0.5, 1.0], [1.0])["gain_rate"]
     np.testing.assert_allclose(rates[2], 0.0, atol=1e-12)
     assert (rates[:2] < 0).all() and (rates[3:] > 0).all()
 

@@ -42,8 +42,8 @@ def data():
 
 def descent(rule_base):
     """Plain descent at a rate that the rules give, for its step is soon traced."""
-    answers = infer(rule_base, [0.1], [0.5])
-    return keras.optimizers.SGD(0.1 * sum(float(a[0, 0]) for a in answers.values()))
+    answers = infer(rule_base, [0.1], [0.5], [1.0])
+    return keras.optimizers.SGD(0.1 * sum(a.item() for a in answers.values()))
 
 
 def network(hp=None):

@@ -131,6 +131,8 @@ def test_dimensions_of_the_default():
         "progress/point_1",
         "progress/point_2",
         "progress/point_3",
+        "loss_fall/point_1",
+        "loss_fall/point_2",
         "weight/rising",
         "weight/flat",
         "weight/falling",
@@ -139,7 +141,7 @@ def test_dimensions_of_the_default():
         "beta_3/memory",
     ]
     lengths = {group: len(dimensions(space(None, group))) for group in GROUPS}
-    assert lengths == {"breakpoints": 6, "weights": 3, "outputs": 3}
+    assert lengths == {"breakpoints": 8, "weights": 3, "outputs": 3}
 
 
 def test_a_group_that_is_not_searched_stays():
