@@ -13,7 +13,7 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
     """Puts the optimizer's `diagnostics` into the logs of `fit`.
 
     At the end of every epoch the diagnostics (`step_length`, `gain`, `beta_3`,
-    `loss_trend`, `progress`, `mean_curvature`, `probes`, `skipped_steps`,
+    `loss_trend`, `loss_fall`, `progress`, `mean_curvature`, `probes`, `skipped_steps`,
     `skipped_in_a_row`, `dropped_probes`; units and ranges are in
     `FuzzyHess.diagnostics`) join the logs under exactly these names. `History`, the
     progress bar and every callback that comes later in the list see them. When ten

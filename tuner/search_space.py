@@ -41,11 +41,11 @@ def rule_base(
 
     | group | hyperparameters | of the default rule base |
     |---|---|---|
-    | `"breakpoints"` | one for each breakpoint of the inputs, see `breakpoints` | 6 |
+    | `"breakpoints"` | one for each breakpoint of the inputs, see `breakpoints` | 8 |
     | `"weights"` | one for all rules with the same finding about the loss trend | 3 |
     | `"outputs"` | one for each peak of the gain that is not 0, one for `beta_3` | 3 |
 
-    So there are 12 dimensions by default. What is not searched stays as the base has
+    So there are 14 dimensions by default. What is not searched stays as the base has
     it. To keep a single hyperparameter fixed, register it in KerasTuner's way,
     `hp.Fixed("rule_base/weight/flat", 1.0)`, and hand `hp` to the tuner as
     `hyperparameters`.
