@@ -50,8 +50,9 @@ def main():
     default, paper = default_rule_base(), paper_rule_base()
     system = default.to_control_system()
     for name, compiled in (
-        ("default_rule_base", lambda: compile_surface(default)),
-        ("paper_rule_base", lambda: compile_surface(paper)),
+        # Without the memory of what was compiled before.
+        ("default_rule_base", lambda: compile_surface.__wrapped__(default)),
+        ("paper_rule_base", lambda: compile_surface.__wrapped__(paper)),
         ("a ControlSystem", lambda: control_surface(system)),
     ):
         seconds = median_seconds(compiled, repeats=5)

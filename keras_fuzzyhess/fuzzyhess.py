@@ -53,11 +53,12 @@ class FuzzyHess(SecondGradientOptimizer):
     average           average <- average + (w - average) / (1 + (step - 1) / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c s) ,    trend = -c e ,
                       s the geometric mean of two scatters: of L(average), and of the
-                      difference
+                      difference; fall = share of the lead's promise that
+                      L(average) falls by (`measure/averaged_loss.py`)
     direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
     of a matrix       U <- |U| O / |O| ,    O nearly the nearest orthogonal to U
-    control           c <- c exp(gain_rate(trend) / (1 + step / 100))
+    control           c <- c exp(gain_rate(trend, fall) / (1 + step / 100))
     step              w <- w - learning_rate c a u
     ```
 

@@ -46,8 +46,8 @@ def plot_memberships(rule_base: RuleBase) -> np.ndarray:
         rule_base: A `RuleBase`.
 
     Returns:
-        Array [2, 2] of matplotlib's axes, inputs above, outputs below; with three
-        inputs [2, 3], and the last place below is empty. Save with
+        Array [2, 2] of matplotlib's axes, inputs above, outputs below. With three inputs
+        it is [2, 3], and the last place below is empty. Save with
         `axes[0, 0].figure.savefig(path)`.
 
     Raises:

@@ -64,6 +64,6 @@ def check_fires(
         )
         place = ", ".join(f"{one.input}={one.values[i]:g}" for one, i in first)
         raise ValueError(
-            f"{demand} every cell of the inputs. Add a rule for {cell}. "
+            f"{demand} every combination of terms. Add a rule for {cell}. "
             f"Received: no rule that fires at {place}"
         )

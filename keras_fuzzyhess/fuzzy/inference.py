@@ -3,7 +3,7 @@ r"""Mamdani inference over whole grids of inputs, with the exact centroid.
 Mamdani and Assilian (1975), as scikit-fuzzy 0.5.0 has it. A rule `i` of weight `w_i`
 fires with the strength
 
-    f_i = w_i min(mu_i(loss_trend), mu_i(progress), mu_i(loss_fall)),
+    f_i = w_i min(mu_i(first input), mu_i(second input), ...),
 
 the minimum over the inputs that it names. A term `t` of an output is cut at
 

@@ -28,7 +28,7 @@ MOST_SAMPLES = 10001
 class RuleBase:
     """A complete Mamdani fuzzy system for the optimizer.
 
-    Inputs, the first two or all of them:
+    Inputs. The first two are needed, the third may be left out:
 
     - `loss_trend` in [-1, 1]: how the loss moves in units of scatter, positive
       when it falls;

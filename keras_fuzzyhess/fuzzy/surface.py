@@ -49,8 +49,8 @@ class ControlSurface:
     Args:
         name: Name of what it was compiled from.
         knots: For `loss_trend` and `progress`, an ascending float32 array of 2 to 257
-            values in the unit of the input: [N] and [M]. Where the answer depends on
-            `loss_fall` as well, for all three one of 2 to 65: [N], [M] and [L].
+            values in the unit of the input: [N] and [M]. With `loss_fall` there are
+            three such arrays, [N], [M] and [L], each of 2 to 65 values.
         tables: For `beta_3` and one of `gain_rate` and `gain`, a float32 array [N, M]
             or [N, M, L] in the unit of the output.
         deviation: Largest difference from the system that it was compiled from, found

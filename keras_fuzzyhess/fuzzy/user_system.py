@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LONGEST_UNIVERSE = 100_001
 """Points of a universe, at most."""
 
-MOST_CELLS, FEWEST_CELLS = 32, 8
+MOST_CELLS, FEWEST_CELLS = 32, 4
 """Cells of each input. Our choice: with universes of 200 points, 32 take half a second;
 with longer ones, or with three inputs, there are fewer."""
 
@@ -46,7 +46,7 @@ def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     does not have has no effect.
 
     The surface has the system's values at up to 33 knots of each input, with three
-    inputs at fewer, laid on the kinks of its membership functions first, and is
+    inputs at about 10, laid on the kinks of its membership functions first, and is
     interpolated between them. Everything in `RuleBase` is compiled more finely; use it
     where it can express the system.
 

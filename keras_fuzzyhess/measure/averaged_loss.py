@@ -32,6 +32,13 @@ ROUNDING = 1e-6
 """Share of a loss below which a difference may be rounding, about 8 units in the last
 place of float32. No choice, so no constant of the part."""
 
+MOST_PROMISED = 0.5
+"""Share of the lead that is asked for at most from one probe to the next; see
+`promised_fall`. Our choice."""
+
+DOUBT = 1.5
+"""Errors of an average fall that a loss has the benefit of. Our choice."""
+
 
 class AveragedLoss(NamedTuple):
     """What is known of the loss at the weights and at their average.
@@ -49,7 +56,8 @@ class AveragedLoss(NamedTuple):
         last_difference: `L(w) - L(average)` at the last probe.
         lead: Average of `L(average) - L(w)`: how far the weights are ahead.
         fall: Average fall of `L(average)` from probe to probe.
-        change: Average of the absolute value of what is averaged in `fall`.
+        root_change: Average square root of the absolute value of these falls. Its
+            square is how much the loss usually changes.
     """
 
     count: tf.Tensor
@@ -59,7 +67,7 @@ class AveragedLoss(NamedTuple):
     last_difference: tf.Tensor
     lead: tf.Tensor
     fall: tf.Tensor
-    change: tf.Tensor
+    root_change: tf.Tensor
 
 
 def observe_averaged_loss(
@@ -71,6 +79,7 @@ def observe_averaged_loss(
     difference_share: float,
     strongest: float,
     early: float,
+    promised: float,
 ) -> AveragedLoss:
     """Takes the two losses of a probe into the averages.
 
@@ -83,6 +92,7 @@ def observe_averaged_loss(
         difference_share: Positive float.
         strongest: Float of at least 0.
         early: Float of at least 1.
+        promised: Float in (0, 0.5].
 
     Returns:
         `AveragedLoss`.
@@ -92,7 +102,7 @@ def observe_averaged_loss(
     >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 8)
     >>> for losses in [(3.0, 2.0), (5.0, 1.0)]:
     ...     statistics = observe_averaged_loss(
-    ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0
+    ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0, 0.5
     ...     )
     >>> round(float(statistics.root_scatter) ** 2, 4)  # of changes of 1 and 3
     1.299
@@ -104,16 +114,26 @@ def observe_averaged_loss(
     changes = tf.abs(fall), tf.abs(difference - statistics.last_difference)
     # A root of each: the product of two small ones is not a number of float32.
     geometric_mean = tf.sqrt(changes[0]) * tf.sqrt(changes[1])
-    # Where the data change the loss rises once, which is no sign of what comes.
-    fall = tf.where(count > 1, tf.maximum(fall, -strongest * statistics.change), fall)
 
-    def between_probes(average: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    def between_probes(average: tf.Tensor, new: tf.Tensor, rate: tf.Tensor):
         # The first probe has none before it to be compared with.
-        return tf.where(count > 0, mix(average, new, memory_rate(count, slowest)), 0.0)
+        return tf.where(count > 0, mix(average, new, rate), 0.0)
 
     root_scatter = between_probes(
-        statistics.root_scatter, tf.sqrt(difference_share * geometric_mean)
+        statistics.root_scatter,
+        tf.sqrt(difference_share * geometric_mean),
+        memory_rate(count, slowest),
     )
+    rate = memory_rate(count, fall_rate(slowest, promised))
+    lead = between_probes(statistics.lead, -difference, rate)
+    # Where the data change the loss jumps once, which is no sign of what comes, and
+    # would hide that for as long as it is remembered.
+    most = strongest * (statistics.root_change + tf.sqrt(tf.abs(lead)))
+    root_change = between_probes(
+        statistics.root_change, tf.minimum(tf.sqrt(changes[0]), most), rate
+    )
+    most = strongest * (root_change**2 + tf.abs(lead))
+    fall = tf.clip_by_value(fall, -most, most)
     # Minibatches that do not differ leave rounding, which is no difference either.
     scatter = tf.maximum(root_scatter**2, ROUNDING * tf.abs(averaged_loss))
     excess = tf.where(count > 0, tf.math.divide_no_nan(difference, scatter), 0.0)
@@ -130,9 +150,9 @@ def observe_averaged_loss(
         root_scatter=root_scatter,
         last=averaged_loss,
         last_difference=difference,
-        lead=between_probes(statistics.lead, -difference),
-        fall=between_probes(statistics.fall, fall),
-        change=between_probes(statistics.change, tf.abs(fall)),
+        lead=lead,
+        fall=between_probes(statistics.fall, fall, rate),
+        root_change=root_change,
     )
 
 
@@ -152,6 +172,27 @@ def memory_rate(comparisons: tf.Tensor, slowest: float) -> tf.Tensor:
     [0.5, 0.1]
     """
     return tf.maximum(slowest, tf.math.divide_no_nan(1.0, comparisons))
+
+
+def fall_rate(slowest: float, promised: float) -> float:
+    """The least rate of the averages that tell whether the loss falls.
+
+    The less is promised from one probe to the next, the more probes it takes to see it
+    among minibatches that differ.
+
+    Args:
+        slowest: Float in [0, 1], the least rate where half of the lead is promised.
+        promised: Float in (0, 0.5].
+
+    Returns:
+        Float.
+
+    Example:
+
+    >>> fall_rate(0.1, promised=0.5), fall_rate(0.1, promised=0.25)
+    (0.1, 0.05)
+    """
+    return slowest * promised / MOST_PROMISED
 
 
 def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
@@ -186,10 +227,11 @@ def averaged_loss_fall(
 ) -> tf.Tensor:
     """How much of the fall that the lead promises is seen.
 
-        loss_fall = clip((fall + rate change) / (promised lead), -1, 1)
+        loss_fall = clip((fall + 1.5 rate change) / (promised lead), -1, 1)
 
     with the rate of these averages. Minibatches differ, so that an average fall has an
-    error of about `rate change`, and the loss has the benefit of that doubt.
+    error of about `rate change`. One and a half of it is added, so that noise alone
+    does not look like a stall.
 
     Args:
         statistics: What is known.
@@ -210,9 +252,8 @@ def averaged_loss_fall(
     >>> [round(float(averaged_loss_fall(fall, 0.5, 0.1)), 1) for fall in falls]
     [1.0, 0.2, -0.2]
     """
-    seen = (
-        statistics.fall + memory_rate(statistics.count - 1, slowest) * statistics.change
-    )
+    rate = memory_rate(statistics.count - 1, fall_rate(slowest, promised))
+    seen = statistics.fall + DOUBT * rate * statistics.root_change**2
     share = tf.math.divide_no_nan(seen, promised * statistics.lead)
     is_promised = (statistics.count > 2) & (statistics.lead > 0)
     return tf.where(is_promised, tf.clip_by_value(share, -1.0, 1.0), 1.0)
@@ -221,11 +262,11 @@ def averaged_loss_fall(
 def promised_fall(interval: float, thinning: float, window: float) -> float:
     """How much of the weights' lead is to be seen from one loss probe to the next.
 
-    A loss that falls steadily is lower at the weights by what it falls while the
-    average comes to where they are: about `t / window` steps after `t` steps. Two loss
-    probes are `interval (1 + t / thinning)` steps apart. The least that this can be of
-    the other is `interval window / thinning`. A half is enough: a loss that falls ever
-    more slowly falls by less.
+    After `t` steps the average is about `t / window` steps behind. A loss that falls
+    steadily is lower at the weights by what it falls in that time. Two loss probes are
+    `interval (1 + t / thinning)` steps apart. So between them it falls by at least
+    `interval window / thinning` of the lead. No more than half is asked for, because a
+    loss that slows down falls by less.
 
     Args:
         interval: Steps between two loss probes at first, as in `ProbeSchedule`.
@@ -240,7 +281,7 @@ def promised_fall(interval: float, thinning: float, window: float) -> float:
     >>> promised_fall(interval=10, thinning=400.0, window=20.0)
     0.5
     """
-    return min(interval * window / thinning, 0.5)
+    return min(interval * window / thinning, MOST_PROMISED)
 
 
 @dataclasses.dataclass(eq=False)
@@ -256,7 +297,8 @@ class AveragedLossTrend(Part):
             independent ones; a little more, for a mean of roots is less than the root
             of a mean. Defaults to `0.75`.
         strongest: Float in [0, 1e6]: no probe counts for more than an excess of so many
-            scatters. Defaults to `2.0`.
+            scatters, and no change of the loss at the average for more than so many
+            times what it usually is, the lead added. Defaults to `2.0`.
         early: Float in [1, 1e6], how many of the last probes count most early on, when
             the network changes quickly. Defaults to `3.0`.
 
@@ -311,6 +353,7 @@ class AveragedLossTrend(Part):
             self.difference_share,
             self.strongest,
             self.early,
+            self.promised,
         )
 
     def keep(self, statistics: AveragedLoss, tells: tf.Tensor) -> None:
