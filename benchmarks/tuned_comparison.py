@@ -164,11 +164,14 @@ def chosen_factor(results, data, optimizer):
         return 1.0
     factors = list(FACTORS)
     while True:
-        accuracies = {
-            factor: run_once(results, data, optimizer, factor, 0)["validation_accuracy"]
-            for factor in factors
-        }
-        best = max(accuracies, key=lambda factor: accuracies[factor])
+        runs = {f: run_once(results, data, optimizer, f, 0) for f in factors}
+        best = max(
+            runs,
+            key=lambda factor: (
+                runs[factor]["validation_accuracy"],
+                -np.nan_to_num(runs[factor]["validation_loss"], nan=np.inf),
+            ),
+        )
         if best == factors[0]:
             factors.insert(0, best / 3)
         elif best == factors[-1]:

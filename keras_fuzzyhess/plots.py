@@ -46,8 +46,8 @@ def plot_memberships(rule_base: RuleBase) -> np.ndarray:
         rule_base: A `RuleBase`.
 
     Returns:
-        Array [2, 2] of matplotlib's axes, inputs above, outputs below. With three inputs
-        it is [2, 3], and the last place below is empty. Save with
+        Array [2, 2] of matplotlib's axes, inputs above, outputs below. With three
+        inputs it is [2, 3], and the last place below is empty. Save with
         `axes[0, 0].figure.savefig(path)`.
 
     Raises:
@@ -82,17 +82,20 @@ def plot_memberships(rule_base: RuleBase) -> np.ndarray:
 def plot_surface(
     rule_base: RuleBase | ControlSurface | ControlSystem | str | PathLike[str],
     history: History | None = None,
+    loss_fall: float = 1.0,
 ) -> np.ndarray:
     """Draws the control surface: what the optimizer does in each situation.
 
-    One heat map for each output, over `progress` and `loss_trend`, where the loss falls
-    as the trend promises (`loss_fall` is 1). With a history the path of that training
-    through the map is drawn over it.
+    One heat map for each output, over `progress` and `loss_trend`, for one value of
+    `loss_fall`. With a history the path of that training through the map is drawn over
+    it.
 
     Args:
         rule_base: A `RuleBase`, a `ControlSurface`, or anything else that
             `keras_fuzzyhess.fuzzy.control_surface` takes.
         history: `FuzzyHessMonitor.history` of a training. Defaults to no path.
+        loss_fall: Float in [-1, 1]. Does not count for a rule base without this input.
+            Defaults to `1.0`: the loss falls as the trend promises.
 
     Returns:
         Array [2] of matplotlib's axes, for the gain's output and `beta_3`.
@@ -125,7 +128,7 @@ def plot_surface(
     )
     figure.suptitle(f"Control surface of '{surface.name}'")
     for ax, (name, values) in zip(
-        axes, surface.evaluate(trend, progress).items(), strict=True
+        axes, surface.evaluate(trend, progress, loss_fall).items(), strict=True
     ):
         mesh = ax.pcolormesh(progress, trend, values, cmap="gray", rasterized=True)
         figure.colorbar(mesh, ax=ax, label=LABELS[name].replace("\n", " "))

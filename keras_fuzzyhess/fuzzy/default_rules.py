@@ -17,8 +17,8 @@ the averaged weights, around which weights that make good use of noisy gradients
 their loss is higher by 0.4 scatters."""
 
 STALLED, KEPT = 0.25, 0.5
-"""Shares of the promised fall of the loss: at the first or less the promise is broken, at
-the second or more it is kept."""
+"""Shares of the promised fall of the loss: at the first or less the promise is broken,
+at the second or more it is kept."""
 
 CLEAR_TREND = 1.0
 """Loss trend from which a loss is plainly falling, or below minus this rising, for the
