@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 TOLERANCES = {2: 8e-4, 3: 4e-3}
 """Deviation from exact inference that is aimed at, as a share of the output's range, by
-the number of inputs. Less than the 0.1 % and 0.5 % that are promised, for it is
-measured only half-way between knots. With three inputs knots cost more: 0.1 % takes
-seconds."""
+the number of inputs. It is measured half-way between knots, so elsewhere a little more
+is possible. With three inputs knots cost more: 0.1 % would take seconds."""
 
 
 def resolve_rule_base(
@@ -98,7 +97,7 @@ def compile_surface(rule_base: RuleBase) -> ControlSurface:
     Values at the knots are those of exact Mamdani inference (see `inference`). Cells
     are halved until the interpolation deviates by at most 0.08 % of the output's range
     half-way between knots, with three inputs by 0.4 %, or an input has as many knots as
-    it may have: 257, with three inputs 65. `ControlSurface.deviation` tells what was
+    it may have: 257, with three inputs 49. `ControlSurface.deviation` tells what was
     reached.
 
     Example:

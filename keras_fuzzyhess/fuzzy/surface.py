@@ -29,14 +29,14 @@ from keras_fuzzyhess.fuzzy.signals import (
 
 
 def most_knots(inputs: int) -> int:
-    """Knots of an input, at most: tables for two outputs are then at most 2.2 MB.
+    """Knots of an input, at most: tables for two outputs are then at most 1 MB.
 
     Example:
 
     >>> most_knots(2), most_knots(3)
-    (257, 65)
+    (257, 49)
     """
-    return 257 if inputs == len(NEEDED_INPUTS) else 65
+    return 257 if inputs == len(NEEDED_INPUTS) else 49
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class ControlSurface:
         name: Name of what it was compiled from.
         knots: For `loss_trend` and `progress`, an ascending float32 array of 2 to 257
             values in the unit of the input: [N] and [M]. With `loss_fall` there are
-            three such arrays, [N], [M] and [L], each of 2 to 65 values.
+            three such arrays, [N], [M] and [L], each of 2 to 49 values.
         tables: For `beta_3` and one of `gain_rate` and `gain`, a float32 array [N, M]
             or [N, M, L] in the unit of the output.
         deviation: Largest difference from the system that it was compiled from, found
