@@ -6,6 +6,7 @@ the median over rounds of the ratio to Adam's in the same round.
 
     python benchmarks/efficientnet_cost.py [--model EfficientNetB0] [--image-size 96]
         [--batch-size 16] [--steps 20] [--rounds 3] [--jit-compile]
+        [--optimizers FuzzyHess …]
 
 For B3 as in the paper: --model EfficientNetB3 --image-size 300 --batch-size 8
 """
@@ -98,6 +99,13 @@ def main():
     parser.add_argument("--steps", type=int, default=20, help="a multiple of 10")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jit-compile", action="store_true")
+    parser.add_argument(
+        "--optimizers",
+        nargs="+",
+        choices=OPTIMIZERS,
+        default=list(OPTIMIZERS),
+        help="besides Adam",
+    )
     parser.add_argument("--only", choices=OPTIMIZERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.steps < 10 or arguments.steps % 10:
@@ -111,14 +119,15 @@ def main():
         f"{keras.__version__}, XLA {arguments.jit_compile}, {arguments.rounds} rounds "
         f"of {arguments.steps} steps"
     )
+    names = [name for name in OPTIMIZERS if name in {"Adam", *arguments.optimizers}]
     rounds = [
-        {name: measure_in_own_process(name) for name in OPTIMIZERS}
+        {name: measure_in_own_process(name) for name in names}
         for _ in range(arguments.rounds)
     ]
     print(f"{'':<32}{'step s':>8}{'x Adam':>8}{'(range)':>16}", end="")
     print(f"{'memory GiB':>12}{'x Adam':>8}{'first s':>9}{'of it trace':>13}", end="")
     print(f"{'graph nodes':>13}{'state/weight':>14}")
-    for name in OPTIMIZERS:
+    for name in names:
         times, memories = (
             [measured[name][what] / measured["Adam"][what] for measured in rounds]
             for what in ("step", "memory")
