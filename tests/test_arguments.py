@@ -303,6 +303,7 @@ CONSTANTS = {
             "difference_share": 0.75,
             "strongest": 2.0,
             "early": 3.0,
+            "doubt": 1.5,
         },
         "schedule": {"thinning": 400.0, "early_curvature_probe": 2},
         "averaging": {"window": 20.0, "latest": 20},
@@ -316,6 +317,7 @@ OTHERS = {  # than the defaults, where half of these is out of range
     "widest": 5e3,
     "largest_growth": 1.25,
     "early": 2.0,
+    "doubt": 1.0,
     "early_curvature_probe": 3,
     "latest": 10,
 }

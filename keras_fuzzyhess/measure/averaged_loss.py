@@ -33,11 +33,9 @@ ROUNDING = 1e-6
 place of float32. No choice, so no constant of the part."""
 
 MOST_PROMISED = 0.5
-"""Share of the lead that is asked for at most from one probe to the next; see
-`promised_fall`. Our choice."""
-
-DOUBT = 1.5
-"""Errors of an average fall that a loss has the benefit of. Our choice."""
+"""Share of the lead that is asked for at most from one probe to the next. A steady loss
+falls by that with the defaults, and one that slows down by less. No choice, as above.
+"""
 
 
 class AveragedLoss(NamedTuple):
@@ -223,21 +221,22 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
 
 
 def averaged_loss_fall(
-    statistics: AveragedLoss, promised: float, slowest: float
+    statistics: AveragedLoss, promised: float, slowest: float, doubt: float
 ) -> tf.Tensor:
     """How much of the fall that the lead promises is seen.
 
-        loss_fall = clip((fall + 1.5 rate change) / (promised lead), -1, 1)
+        loss_fall = clip((fall + doubt rate change) / (promised lead), -1, 1)
 
     with the rate of these averages. Minibatches differ, so that an average fall has an
-    error of about `rate change`. One and a half of it is added, so that noise alone
-    does not look like a stall.
+    error of about `rate change`. Some of it is added, so that noise alone does not look
+    like a stall.
 
     Args:
         statistics: What is known.
         promised: Positive float, how much of the lead is to be seen from one probe to
             the next; see `promised_fall`.
-        slowest: Float in [0, 1], the least rate of the averages.
+        slowest: Float in [0, 1]. This and the next as in `AveragedLossTrend`.
+        doubt: Float of at least 0.
 
     Returns:
         Scalar in [-1, 1]: 1 when the loss at the average falls as it should, 0 when it
@@ -249,11 +248,11 @@ def averaged_loss_fall(
     >>> unknown = AveragedLoss(*(tf.constant(0.0),) * 8)
     >>> ahead = unknown._replace(count=tf.constant(9.0), lead=tf.constant(1.0))
     >>> falls = (ahead._replace(fall=tf.constant(fall)) for fall in (0.75, 0.1, -0.1))
-    >>> [round(float(averaged_loss_fall(fall, 0.5, 0.1)), 1) for fall in falls]
+    >>> [round(float(averaged_loss_fall(x, 0.5, 0.1, 1.5)), 1) for x in falls]
     [1.0, 0.2, -0.2]
     """
     rate = memory_rate(statistics.count - 1, fall_rate(slowest, promised))
-    seen = statistics.fall + DOUBT * rate * statistics.root_change**2
+    seen = statistics.fall + doubt * rate * statistics.root_change**2
     share = tf.math.divide_no_nan(seen, promised * statistics.lead)
     is_promised = (statistics.count > 2) & (statistics.lead > 0)
     return tf.where(is_promised, tf.clip_by_value(share, -1.0, 1.0), 1.0)
@@ -301,6 +300,8 @@ class AveragedLossTrend(Part):
             times what it usually is, the lead added. Defaults to `2.0`.
         early: Float in [1, 1e6], how many of the last probes count most early on, when
             the network changes quickly. Defaults to `3.0`.
+        doubt: Float in [0, 1e6], how many errors of an average fall are added to it
+            before it is compared with what is promised. Defaults to `1.5`.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -324,6 +325,7 @@ class AveragedLossTrend(Part):
     difference_share: float = 0.75
     strongest: float = 2.0
     early: float = 3.0
+    doubt: float = 1.5
 
     def __post_init__(self) -> None:
         check_constants(
@@ -332,6 +334,7 @@ class AveragedLossTrend(Part):
             difference_share=(1e-6, 1e6),
             strongest=(0, 1e6),
             early=(1, 1e6),
+            doubt=(0, 1e6),
         )
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
@@ -374,7 +377,7 @@ class AveragedLossTrend(Part):
 
     def fall(self) -> tf.Tensor:
         """Scalar in [-1, 1], 1 when the loss at the average falls as it should."""
-        return averaged_loss_fall(self._read(), self.promised, self.slowest)
+        return averaged_loss_fall(self._read(), self.promised, self.slowest, self.doubt)
 
     def _read(self) -> AveragedLoss:
         return AveragedLoss(*(v.value for v in self._statistics))

@@ -36,7 +36,9 @@ def taken_in(statistics, loss, averaged_loss, promised):
         AveragedLossTrend.early,
         promised,
     )
-    return statistics, averaged_loss_fall(statistics, promised, SLOWEST)
+    return statistics, averaged_loss_fall(
+        statistics, promised, SLOWEST, AveragedLossTrend.doubt
+    )
 
 
 def falls(losses, averaged, promised=0.5):

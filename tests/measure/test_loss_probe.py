@@ -200,7 +200,8 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
     diagnostics = optimizer.diagnostics
     trend = float(averaged_loss_trend(expected, diagnostics["gain"]))
     assert diagnostics["loss_trend"] == pytest.approx(trend, abs=1e-3)
-    fall = float(averaged_loss_fall(expected, PROMISED, AveragedLossTrend.slowest))
+    constants = AveragedLossTrend.slowest, AveragedLossTrend.doubt
+    fall = float(averaged_loss_fall(expected, PROMISED, *constants))
     assert diagnostics["loss_fall"] == pytest.approx(fall, abs=1e-3)
 
 
