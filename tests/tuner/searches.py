@@ -42,7 +42,8 @@ def data():
 
 def descent(rule_base):
     """Plain descent at a rate that the rules give, for its step is soon traced."""
-    answers = infer(rule_base, [0.1], [0.5], [1.0])
+    point = ([0.1], [0.5], [1.0])[: len(rule_base.inputs)]
+    answers = infer(rule_base, *point)
     return keras.optimizers.SGD(0.1 * sum(a.item() for a in answers.values()))
 
 
