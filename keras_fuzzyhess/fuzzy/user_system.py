@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 LONGEST_UNIVERSE = 100_001
 """Points of a universe, at most."""
 
-MOST_CELLS, FEWEST_CELLS = 32, 4
-"""Cells of each input. Our choice: with universes of 200 points, 32 take half a second;
-with longer ones, or with three inputs, there are fewer."""
+MOST_CELLS, FEWEST_CELLS = 32, {2: 8, 3: 4}
+"""Cells of each input, the fewest by the number of inputs. Our choice: with universes
+of 200 points, 32 take half a second; with longer ones, or with three inputs, there are
+fewer."""
 
 BUDGET = 400_000
 """Points of universes that scikit-fuzzy visits in a compilation, each about 1.5 us."""
@@ -70,8 +71,9 @@ def surface_from_control_system(system: ControlSystem) -> ControlSurface:
     """
     inputs, outputs = _variables(system)
     sizes = sum(output.universe.size for output in outputs.values())
-    most = (BUDGET / sizes) ** (1 / max(2, len(inputs)))
-    cells = int(np.clip(most, FEWEST_CELLS, MOST_CELLS))
+    axes = max(2, len(inputs))
+    most = (BUDGET / sizes) ** (1 / axes)
+    cells = int(np.clip(most, FEWEST_CELLS[axes], MOST_CELLS))
     knots = {
         name: _knots(inputs[name], cells)
         if name in inputs
