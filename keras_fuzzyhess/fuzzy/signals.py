@@ -88,11 +88,23 @@ NEEDED_INPUTS = ("loss_trend", "progress")
 INPUTS = (*NEEDED_INPUTS, "loss_fall")
 """Inputs that a rule base may have, in this order."""
 
-INPUTS_IN_WORDS = "'loss_trend' and 'progress', and may have 'loss_fall'"
-"""For messages: which inputs a rule base must have."""
-
 LAWS: dict[str, Law] = {"gain_rate": "rate", "gain": "direct"}
 """The law that each of the two possible gain outputs stands for."""
+
+
+def check_inputs(inputs: Iterable[str], what: str) -> None:
+    """Raises ValueError unless these are inputs that a rule base may have, each once.
+
+    Example:
+
+    >>> check_inputs(["progress", "loss_trend"], "A rule base")
+    """
+    names = list(inputs)
+    if sorted(names) not in (sorted(NEEDED_INPUTS), sorted(INPUTS)):
+        raise ValueError(
+            f"{what} must have the inputs 'loss_trend' and 'progress', and may have "
+            f"'loss_fall', each once, and no other. Received: {abbreviated(names)}"
+        )
 
 
 def law_of(outputs: Iterable[str], what: str) -> Law:

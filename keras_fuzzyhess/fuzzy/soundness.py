@@ -8,13 +8,7 @@ from keras_fuzzyhess.fuzzy.checks import abbreviated
 from keras_fuzzyhess.fuzzy.coverage import check_covered, check_fires, situations
 from keras_fuzzyhess.fuzzy.membership import on_grid
 from keras_fuzzyhess.fuzzy.rule import Rule, firing
-from keras_fuzzyhess.fuzzy.signals import (
-    INPUTS,
-    INPUTS_IN_WORDS,
-    NEEDED_INPUTS,
-    SIGNALS,
-    law_of,
-)
+from keras_fuzzyhess.fuzzy.signals import SIGNALS, check_inputs, law_of
 from keras_fuzzyhess.fuzzy.variable import Variable
 
 NARROWEST_EDGE = 1e-4
@@ -35,12 +29,7 @@ def check_sound(
 
     Inputs are expected in the documented order.
     """
-    names = [variable.name for variable in inputs]
-    if tuple(names) not in (NEEDED_INPUTS, INPUTS):
-        raise ValueError(
-            f"{what} must have the inputs {INPUTS_IN_WORDS}, each once, and no other. "
-            f"Received: {abbreviated(names)}"
-        )
+    check_inputs((variable.name for variable in inputs), what)
     law_of((variable.name for variable in outputs), what)
     for variable in (*inputs, *outputs):
         SIGNALS[variable.name].check_range(

@@ -20,10 +20,10 @@ import tensorflow as tf
 from keras_fuzzyhess.fuzzy import checks, json_data
 from keras_fuzzyhess.fuzzy.signals import (
     INPUTS,
-    INPUTS_IN_WORDS,
     NEEDED_INPUTS,
     SIGNALS,
     Law,
+    check_inputs,
     law_of,
 )
 
@@ -89,11 +89,7 @@ class ControlSurface:
                     f"{what} must have mappings for `knots` and `tables`. "
                     f"Received: {checks.with_type(values)}"
                 )
-        if set(self.knots) not in (set(NEEDED_INPUTS), set(INPUTS)):
-            raise ValueError(
-                f"{what} must have knots for the inputs {INPUTS_IN_WORDS}, and for no "
-                f"other. Received: {checks.abbreviated(list(self.knots))}"
-            )
+        check_inputs(self.knots, f"The knots of control surface '{self.name}'")
         law_of(self.tables, what)
         most = most_knots(len(self.knots))
         knots = {
