@@ -23,56 +23,73 @@ from keras_fuzzyhess.state.packing import Packing, specs_of
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial: Jordan et al. 2024 (Muon), as in `keras.optimizers.Muon`."""
 
+SMALLEST, SMALLEST_HALF = 2.0**-126, 2.0**-14
+"""Numbers of float32, and of float16, below which there is no inverse."""
+
 MOST_ITERATIONS = 5
 """Beyond, rounding in `X X'` grows to the size of what is computed. Our choice."""
 
 
-def nearly_orthogonal(matrices: tf.Tensor, iterations: int) -> tf.Tensor:
-    """The nearest semi-orthogonal matrices, roughly (Newton-Schulz).
+def nearly_orthogonal(
+    matrices: tf.Tensor, iterations: int, is_tall: bool = False
+) -> tf.Tensor:
+    """The nearest semi-orthogonal matrices, roughly, at the norms of those given.
 
     ```
-    X <- X / sqrt(|X X'|) ,    then, again and again,
-    X <- P X ,    P = 3.4445 - 4.7750 X X' + 2.0315 (X X')**2
+    X <- U / sqrt(|U U'|) ,    then, again and again,
+    X <- P X ,    P = 3.4445 - 4.7750 X X' + 2.0315 (X X')**2 ,    at last
+    U <- X |U| / |X|
     ```
 
-    with `|.|` the root of the sum of squares. Of a singular value decomposition
-    `U S V'` it keeps `U` and `V`. Singular values come near 1, between 0.67 and 1.2:
-    after two iterations those from 0.06 to 1, as shares of `sqrt(|X X'|)`, after three
-    those from 0.02, after five from 0.0015. Smaller ones stay smaller.
+    with `|.|` the root of the sum of squares (Newton-Schulz). Of a singular value
+    decomposition `U S V'` it keeps `U` and `V`. Singular values of `X` come near 1,
+    between 0.67 and 1.2: after two iterations those from 0.06 to 1, as shares of
+    `sqrt(|U U'|)`, after three those from 0.02, after five from 0.0015. Smaller ones
+    stay smaller.
 
-    `X X'` and the product of all `P` are computed first, for they are functions of each
-    other: then long rows are multiplied twice, however many the iterations.
+    `U U'` is computed once. The product of all `P` and the norm of what it makes are
+    functions of that small matrix: so long rows are multiplied twice, however many the
+    iterations, and no other pass over them is taken but to bring them near 1.
 
     Args:
         matrices: Tensor of shape `(count, rows, columns)`, rows at most columns.
         iterations: Integer in [1, 5].
+        is_tall: Whether columns are at most rows instead: then `U' U` takes the place
+            of `U U'`, and `X P` that of `P X`.
 
     Returns:
         Tensor of that shape. Zeros stay zeros.
 
-    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon. There, `X` is
-    divided by `|X|`. The singular values are at most 1 after either; they are nearer to
-    1 after ours, so that fewer iterations do.
+    Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon. There, `U` is
+    divided by `|U|`. The singular values are at most 1 after either; they are nearer to
+    1 after ours, so that fewer iterations do. To keep the norm is our choice.
 
     Example:
 
-    >>> x = nearly_orthogonal(tf.constant([[[3.0, 0.0, 0.0], [0.0, 0.0, 2.0]]]), 3)
-    >>> bool(tf.reduce_all(abs(tf.matmul(x, x, transpose_b=True) - tf.eye(2)) < 0.6))
-    True
+    >>> x = nearly_orthogonal(tf.constant([[[8.0, 0.0, 0.0], [0.0, 0.0, 1.0]]]), 5)
+    >>> x[0].numpy().round().astype(int)
+    array([[6, 0, 0],
+           [0, 0, 6]])
+    >>> round(float(tf.norm(x)), 3)  # sqrt(65)
+    8.062
     """
-    return _with_norms(matrices, iterations)[0]
-
-
-def _with_norms(matrices: tf.Tensor, iterations: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The nearly orthogonal matrices, and the norms of those given."""
     # Elements near 1 first: the squares of small ones are not numbers of float32.
-    largest = tf.reduce_max(tf.abs(matrices), axis=(1, 2), keepdims=True)
-    x = tf.math.divide_no_nan(matrices, largest)
-    square = tf.matmul(x, x, transpose_b=True)
-    size = _norms(square)
-    norms = largest * tf.sqrt(tf.linalg.trace(square))[:, tf.newaxis, tf.newaxis]
-    product = _product(tf.math.divide_no_nan(square, size), iterations)
-    return tf.matmul(product, tf.math.divide_no_nan(x, tf.sqrt(size))), norms
+    # Two reductions, for absolute values would be written down before they are read.
+    axes = {"axis": (1, 2), "keepdims": True}
+    largest = tf.maximum(
+        tf.reduce_max(matrices, **axes), -tf.reduce_min(matrices, **axes)
+    )
+    smallest = SMALLEST_HALF if matrices.dtype == tf.float16 else SMALLEST
+    x = matrices * (1 / tf.maximum(largest, smallest))
+    square = tf.matmul(x, x, transpose_a=is_tall, transpose_b=not is_tall)
+    size = tf.norm(square, **axes)
+    relative = tf.math.divide_no_nan(square, size)
+    product = _product(relative, iterations)
+    # The sum of squares of `P X`, if `relative` is `X X'`.
+    made = tf.reduce_sum(tf.matmul(product, relative) * product, **axes)
+    given = tf.linalg.trace(relative)[:, tf.newaxis, tf.newaxis]
+    product *= largest * tf.sqrt(tf.math.divide_no_nan(given, made))
+    return tf.matmul(x, product) if is_tall else tf.matmul(product, x)
 
 
 def _product(square: tf.Tensor, iterations: int) -> tf.Tensor:
@@ -88,19 +105,46 @@ def _product(square: tf.Tensor, iterations: int) -> tf.Tensor:
     return product
 
 
-def _norms(matrices: tf.Tensor) -> tf.Tensor:
-    return tf.norm(matrices, axis=(1, 2), keepdims=True)
-
-
 class _Blocks(NamedTuple):
-    """How a matrix is cut: its shorter side to a number of blocks of so many rows.
+    """How a matrix is cut: its shorter side to a number of blocks of one length.
 
-    The last rows are filled up with zeros, which stay zeros.
+    The last block is filled up with zeros, which stay zeros.
     """
 
     sides: tuple[int, int]
     number: int
-    rows: int
+    length: int
+
+    @property
+    def is_tall(self) -> bool:
+        return self.sides[0] > self.sides[1]
+
+    def cut(self, matrices: tf.Tensor) -> tf.Tensor:
+        """Matrices to blocks, `(count, rows, columns)` both."""
+        rows, columns = self.sides
+        short, filled = min(self.sides), self.number * self.length
+        if filled > short:
+            paddings = [[0, 0], [0, 0], [0, 0]]
+            paddings[2 if self.is_tall else 1][1] = filled - short
+            matrices = tf.pad(matrices, paddings)
+        if not self.is_tall:
+            return tf.reshape(matrices, [-1, self.length, columns])
+        if self.number == 1:
+            return matrices
+        apart = tf.reshape(matrices, [-1, rows, self.number, self.length])
+        return tf.reshape(tf.transpose(apart, [0, 2, 1, 3]), [-1, rows, self.length])
+
+    def joined(self, cut: tf.Tensor) -> tf.Tensor:
+        """The way back."""
+        rows, columns = self.sides
+        if not self.is_tall:
+            return tf.reshape(cut, [-1, self.number * self.length, columns])[:, :rows]
+        if self.number > 1:
+            apart = tf.reshape(cut, [-1, self.number, rows, self.length])
+            cut = tf.reshape(
+                tf.transpose(apart, [0, 2, 1, 3]), [-1, rows, self.number * self.length]
+            )
+        return cut[:, :, :columns]
 
 
 def _blocks(sides: tuple[int, int], longest_side: int) -> _Blocks:
@@ -204,20 +248,9 @@ class Orthogonal(Direction):
     def _made_orthogonal(
         self, tensors: list[tf.Tensor], blocks: _Blocks
     ) -> list[tf.Tensor]:
-        sides, number, rows = blocks
-        is_tall = sides[0] > sides[1]
-        matrices = tf.stack([tf.reshape(x, sides) for x in tensors])
-        if is_tall:
-            matrices = tf.transpose(matrices, [0, 2, 1])
-        short, filled = min(sides), number * rows
-        if filled > short:
-            matrices = tf.pad(matrices, [[0, 0], [0, filled - short], [0, 0]])
-        cut = tf.reshape(matrices, [-1, rows, max(sides)])
-        made, norms = _with_norms(cut, self.iterations)
-        made = norms * tf.math.divide_no_nan(made, _norms(made))
-        made = tf.reshape(made, [-1, filled, max(sides)])[:, :short]
-        if is_tall:
-            made = tf.transpose(made, [0, 2, 1])
+        matrices = tf.stack([tf.reshape(x, blocks.sides) for x in tensors])
+        cut = blocks.cut(matrices)
+        made = blocks.joined(nearly_orthogonal(cut, self.iterations, blocks.is_tall))
         return [
             tf.reshape(x, tensor.shape)
             for x, tensor in zip(tf.unstack(made), tensors, strict=True)
