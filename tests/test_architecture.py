@@ -103,7 +103,6 @@ def test_tests_lie_in_folders_like_what_they_test():
 NO_CHOICES = {
     "LARGEST_SCALE",
     "LENGTH_PROBE",
-    "MOST_PROMISED",
     "ROUNDING",
     "WORD_LENGTH",
 }

@@ -304,6 +304,7 @@ CONSTANTS = {
             "strongest": 2.0,
             "early": 3.0,
             "doubt": 1.5,
+            "most_promised": 0.5,
         },
         "schedule": {"thinning": 400.0, "early_curvature_probe": 2},
         "averaging": {"window": 20.0, "latest": 20},

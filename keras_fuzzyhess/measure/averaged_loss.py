@@ -32,11 +32,6 @@ ROUNDING = 1e-6
 """Share of a loss below which a difference may be rounding, about 8 units in the last
 place of float32. No choice, so no constant of the part."""
 
-MOST_PROMISED = 0.5
-"""Share of the lead that is asked for at most from one probe to the next. A steady loss
-falls by that with the defaults, and one that slows down by less. No choice, as above.
-"""
-
 
 class AveragedLoss(NamedTuple):
     """What is known of the loss at the weights and at their average.
@@ -77,7 +72,7 @@ def observe_averaged_loss(
     difference_share: float,
     strongest: float,
     early: float,
-    promised: float,
+    slowest_fall: float,
 ) -> AveragedLoss:
     """Takes the two losses of a probe into the averages.
 
@@ -90,7 +85,8 @@ def observe_averaged_loss(
         difference_share: Positive float.
         strongest: Float of at least 0.
         early: Float of at least 1.
-        promised: Float in (0, 0.5].
+        slowest_fall: Float in [0, 1], least rate of the averages that tell whether the
+            loss falls.
 
     Returns:
         `AveragedLoss`.
@@ -100,7 +96,7 @@ def observe_averaged_loss(
     >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 8)
     >>> for losses in [(3.0, 2.0), (5.0, 1.0)]:
     ...     statistics = observe_averaged_loss(
-    ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0, 0.5
+    ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0, 0.1
     ...     )
     >>> round(float(statistics.root_scatter) ** 2, 4)  # of changes of 1 and 3
     1.299
@@ -122,7 +118,7 @@ def observe_averaged_loss(
         tf.sqrt(difference_share * geometric_mean),
         memory_rate(count, slowest),
     )
-    rate = memory_rate(count, fall_rate(slowest, promised))
+    rate = memory_rate(count, slowest_fall)
     lead = between_probes(statistics.lead, -difference, rate)
     # Where the data change the loss jumps once, which is no sign of what comes, and
     # would hide that for as long as it is remembered.
@@ -172,27 +168,6 @@ def memory_rate(comparisons: tf.Tensor, slowest: float) -> tf.Tensor:
     return tf.maximum(slowest, tf.math.divide_no_nan(1.0, comparisons))
 
 
-def fall_rate(slowest: float, promised: float) -> float:
-    """The least rate of the averages that tell whether the loss falls.
-
-    The less is promised from one probe to the next, the more probes it takes to see it
-    among minibatches that differ.
-
-    Args:
-        slowest: Float in [0, 1], the least rate where half of the lead is promised.
-        promised: Float in (0, 0.5].
-
-    Returns:
-        Float.
-
-    Example:
-
-    >>> fall_rate(0.1, promised=0.5), fall_rate(0.1, promised=0.25)
-    (0.1, 0.05)
-    """
-    return slowest * promised / MOST_PROMISED
-
-
 def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
     """How the loss moves from the averaged weights to the weights.
 
@@ -221,7 +196,7 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
 
 
 def averaged_loss_fall(
-    statistics: AveragedLoss, promised: float, slowest: float, doubt: float
+    statistics: AveragedLoss, promised: float, slowest_fall: float, doubt: float
 ) -> tf.Tensor:
     """How much of the fall that the lead promises is seen.
 
@@ -234,9 +209,9 @@ def averaged_loss_fall(
     Args:
         statistics: What is known.
         promised: Positive float, how much of the lead is to be seen from one probe to
-            the next; see `promised_fall`.
-        slowest: Float in [0, 1]. This and the next as in `AveragedLossTrend`.
-        doubt: Float of at least 0.
+            the next.
+        slowest_fall: Float in [0, 1], least rate of the averages in it.
+        doubt: Float of at least 0, as in `AveragedLossTrend`.
 
     Returns:
         Scalar in [-1, 1]: 1 when the loss at the average falls as it should, 0 when it
@@ -251,7 +226,7 @@ def averaged_loss_fall(
     >>> [round(float(averaged_loss_fall(x, 0.5, 0.1, 1.5)), 1) for x in falls]
     [1.0, 0.2, -0.2]
     """
-    rate = memory_rate(statistics.count - 1, fall_rate(slowest, promised))
+    rate = memory_rate(statistics.count - 1, slowest_fall)
     seen = statistics.fall + doubt * rate * statistics.root_change**2
     share = tf.math.divide_no_nan(seen, promised * statistics.lead)
     is_promised = (statistics.count > 2) & (statistics.lead > 0)
@@ -259,13 +234,12 @@ def averaged_loss_fall(
 
 
 def promised_fall(interval: float, thinning: float, window: float) -> float:
-    """How much of the weights' lead is to be seen from one loss probe to the next.
+    """The share of the weights' lead by which a steady loss falls between loss probes.
 
     After `t` steps the average is about `t / window` steps behind. A loss that falls
     steadily is lower at the weights by what it falls in that time. Two loss probes are
     `interval (1 + t / thinning)` steps apart. So between them it falls by at least
-    `interval window / thinning` of the lead. No more than half is asked for, because a
-    loss that slows down falls by less.
+    `interval window / thinning` of the lead.
 
     Args:
         interval: Steps between two loss probes at first, as in `ProbeSchedule`.
@@ -273,14 +247,14 @@ def promised_fall(interval: float, thinning: float, window: float) -> float:
         window: As in `Averaging`.
 
     Returns:
-        Float in (0, 0.5].
+        Positive float.
 
     Example:
 
     >>> promised_fall(interval=10, thinning=400.0, window=20.0)
     0.5
     """
-    return min(interval * window / thinning, MOST_PROMISED)
+    return interval * window / thinning
 
 
 @dataclasses.dataclass(eq=False)
@@ -288,7 +262,7 @@ class AveragedLossTrend(Part):
     """FuzzyHess's signals: is the loss lower at the average, and does it fall there.
 
     Args:
-        promised: Float in (0, 0.5], see `promised_fall`.
+        promised: Positive float, see `promised_fall`.
         slowest: Float in [0, 1], least rate of the averages of losses. Defaults to
             `0.1`, a memory of about 10 probes.
         difference_share: Float in [1e-6, 1e6], the share of the difference of two
@@ -302,6 +276,11 @@ class AveragedLossTrend(Part):
             the network changes quickly. Defaults to `3.0`.
         doubt: Float in [0, 1e6], how many errors of an average fall are added to it
             before it is compared with what is promised. Defaults to `1.5`.
+        most_promised: Float in [1e-6, 1e6], the share of the lead that is asked for at
+            most from one probe to the next: a loss that slows down falls by less than a
+            steady one. Where less is promised, the averages that tell whether the loss
+            falls are slower in proportion, for it takes more probes to see it among
+            minibatches that differ. Defaults to `0.5`.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -326,6 +305,7 @@ class AveragedLossTrend(Part):
     strongest: float = 2.0
     early: float = 3.0
     doubt: float = 1.5
+    most_promised: float = 0.5
 
     def __post_init__(self) -> None:
         check_constants(
@@ -335,7 +315,10 @@ class AveragedLossTrend(Part):
             strongest=(0, 1e6),
             early=(1, 1e6),
             doubt=(0, 1e6),
+            most_promised=(1e-6, 1e6),
         )
+        self._asked = min(self.promised, self.most_promised)
+        self._slowest_fall = self.slowest * self._asked / self.most_promised
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the averages of losses."""
@@ -356,7 +339,7 @@ class AveragedLossTrend(Part):
             self.difference_share,
             self.strongest,
             self.early,
-            self.promised,
+            self._slowest_fall,
         )
 
     def keep(self, statistics: AveragedLoss, tells: tf.Tensor) -> None:
@@ -377,7 +360,9 @@ class AveragedLossTrend(Part):
 
     def fall(self) -> tf.Tensor:
         """Scalar in [-1, 1], 1 when the loss at the average falls as it should."""
-        return averaged_loss_fall(self._read(), self.promised, self.slowest, self.doubt)
+        return averaged_loss_fall(
+            self._read(), self._asked, self._slowest_fall, self.doubt
+        )
 
     def _read(self) -> AveragedLoss:
         return AveragedLoss(*(v.value for v in self._statistics))

@@ -25,6 +25,7 @@ STEP = np.arange(STEPS)
 
 @tf.function
 def taken_in(statistics, loss, averaged_loss, promised):
+    slowest_fall = SLOWEST * promised / AveragedLossTrend.most_promised
     statistics = observe_averaged_loss(
         statistics,
         loss,
@@ -34,10 +35,10 @@ def taken_in(statistics, loss, averaged_loss, promised):
         AveragedLossTrend.difference_share,
         STRONGEST,
         AveragedLossTrend.early,
-        promised,
+        slowest_fall,
     )
     return statistics, averaged_loss_fall(
-        statistics, promised, SLOWEST, AveragedLossTrend.doubt
+        statistics, promised, slowest_fall, AveragedLossTrend.doubt
     )
 
 
@@ -154,6 +155,7 @@ def test_a_loss_that_falls_steadily_keeps_its_promise(loss, interval, window):
     losses, averaged = at_probes(loss, interval, window)
     assert (losses < averaged)[1:].all()
     promised = promised_fall(interval, ProbeSchedule.thinning, window)
+    promised = min(promised, AveragedLossTrend.most_promised)
     assert falls(losses, averaged, promised).min() > KEPT
 
 
@@ -180,12 +182,26 @@ def test_a_loss_that_stands_is_found_out_though_minibatches_differ():
 def test_no_more_is_promised_than_a_steady_loss_can_keep():
     assert promised_fall(interval=2, thinning=400.0, window=20.0) == 0.1
     assert promised_fall(interval=4, thinning=400.0, window=20.0) == 0.2
-    assert promised_fall(interval=1000, thinning=400.0, window=20.0) == 0.5
     # Between two probes a linear loss falls by at least that share of the lead.
     for interval in (2, 4, 10):
         losses, averaged = at_probes(STEADY["linear"], interval)
         share = -np.diff(averaged) / (averaged - losses)[1:]
         assert share.min() > promised_fall(interval, 400.0, 20.0)
+
+
+def test_no_more_is_asked_for_than_the_constant_says():
+    """And the averages are as slow as the share that is asked for is small."""
+    for promised, most, asked in [(9.0, 0.5, 0.5), (9.0, 0.25, 0.25), (0.1, 0.5, 0.1)]:
+        trend = AveragedLossTrend(promised, most_promised=most)
+        trend.build([], FuzzyHess().add_variable)
+        statistics = AveragedLoss(*(tf.constant(0.0),) * len(AveragedLoss._fields))
+        for loss in -0.1 * np.arange(40.0):
+            pair = tf.constant(loss - 1, tf.float32), tf.constant(loss, tf.float32)
+            statistics = trend.observed(*pair, tf.constant(1.0))
+            trend.keep(statistics, tf.constant(True))
+        rate = max(1 / 38, 0.1 * asked / most)
+        expected = min(0.1 * (1 + 1.5 * rate) / asked, 1.0)
+        assert float(trend.fall()) == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.parametrize("falls_too, said", [(True, 1.0), (False, 0.0)])

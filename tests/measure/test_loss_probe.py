@@ -200,8 +200,9 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
     diagnostics = optimizer.diagnostics
     trend = float(averaged_loss_trend(expected, diagnostics["gain"]))
     assert diagnostics["loss_trend"] == pytest.approx(trend, abs=1e-3)
-    constants = AveragedLossTrend.slowest, AveragedLossTrend.doubt
-    fall = float(averaged_loss_fall(expected, PROMISED, *constants))
+    slowest = AveragedLossTrend.slowest * PROMISED / AveragedLossTrend.most_promised
+    fall = averaged_loss_fall(expected, PROMISED, slowest, AveragedLossTrend.doubt)
+    fall = float(fall)
     assert diagnostics["loss_fall"] == pytest.approx(fall, abs=1e-3)
 
 
