@@ -173,6 +173,11 @@ class MovingStatistics:
         """Whether corrected statistics are in the model, now."""
         return any(each.is_out for each in self._layers.values())
 
+    @property
+    def are_noted(self) -> bool:
+        """Whether someone has marked them since they were forgotten last."""
+        return self._noted is not None
+
     def note(self, model: keras.Model) -> None:
         """Marks what statistics are now, between two minibatches.
 
@@ -389,6 +394,19 @@ def _minibatches(model: keras.Model) -> int:
         + getattr(each, "diagnostics", {}).get("skipped_steps", 0)
         for each in optimizers_of(model)
     )
+
+
+def moving_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The built BatchNorm layers of a model, wherever it holds them.
+
+    Example:
+
+    >>> norm = keras.layers.BatchNormalization()
+    >>> model = keras.Sequential([keras.Input((2,)), keras.Sequential([norm])])
+    >>> moving_layers(model) == [norm]
+    True
+    """
+    return [layer for layer, _ in _batch_norms(model).values()]
 
 
 def _batch_norms(

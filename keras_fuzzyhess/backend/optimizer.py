@@ -28,6 +28,7 @@ from keras_fuzzyhess.backend.finite_steps import FiniteSteps, is_finite_step
 from keras_fuzzyhess.backend.graph_path import is_around
 from keras_fuzzyhess.backend.in_place import subtract_multiple
 from keras_fuzzyhess.backend.kept_weights import KeptWeights, split
+from keras_fuzzyhess.backend.lagging_statistics import LaggingStatisticsWarning
 from keras_fuzzyhess.backend.minibatch import (
     GradientsAt,
     Minibatch,
@@ -79,6 +80,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._first_weights = FirstWeights()
         self._warn_of_eager_code = refusals.EagerCodeWarning()
         self._warn_of_own_optimizer = OwnOptimizerWarning()
+        self._warn_of_lagging_statistics = LaggingStatisticsWarning()
         self._loaded_state: Mapping[str, np.ndarray] = {}
         self._kept = KeptWeights()
         self.statistics = MovingStatistics()  # of the model that it trains
@@ -212,6 +214,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             grads = dense_gradients(grads, variables)
             if self.use_ema:
                 self._warn_of_own_optimizer(self)
+                self._warn_of_lagging_statistics(self, self.statistics.are_noted)
             self._apply_if_finite(grads, variables)
         finally:
             self._pending.clear()

@@ -1,12 +1,11 @@
 """Optimizers that a model has as attributes, which `fit` does not tell that it ends."""
 
-import sys
 import warnings
-from types import FrameType
 
 import keras
 
 from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
+from keras_fuzzyhess.backend.stepping_model import stepping_model
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -55,7 +54,7 @@ class OwnOptimizerWarning:
             optimizer: A `keras.optimizers.Optimizer` with `use_ema=True`.
         """
         is_due = not (self.is_settled or self._is_told)
-        model = _stepping_model() if is_due else None
+        model = stepping_model() if is_due else None
         compiled = getattr(model, "optimizer", None)
         if compiled is None or inner_optimizer(compiled) is optimizer:
             return
@@ -70,15 +69,3 @@ class OwnOptimizerWarning:
             "is.",
             stacklevel=2,
         )
-
-
-def _stepping_model() -> keras.Model | None:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        # The second is what AutoGraph makes of one that is decorated.
-        if frame.f_code.co_name in ("train_step", "tf__train_step"):
-            first = frame.f_code.co_varnames[:1]
-            owner = frame.f_locals.get(*first) if first else None
-            return owner if isinstance(owner, keras.Model) else None
-        frame = frame.f_back
-    return None
