@@ -39,6 +39,9 @@ def _without_control():
 DIRECTIONS = {
     "diagonal": Contestant(lambda: FuzzyHess(direction="diagonal")),
     "rotated": Contestant(lambda: FuzzyHess(direction="rotated")),
+    "rotated, p = 0.5": Contestant(
+        lambda: FuzzyHess(direction="rotated", curvature_power=0.5)
+    ),
     "p = 0": Contestant(lambda: FuzzyHess(curvature_power=0.0)),
     "p = 1": Contestant(lambda: FuzzyHess(curvature_power=1.0)),
 }

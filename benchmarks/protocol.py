@@ -31,7 +31,7 @@ CONTESTANTS: dict[str, Contestant] = (
 FUZZYHESS = OURS | ABLATIONS | PLANNED
 """Those whose records tell which FuzzyHess was run."""
 
-SEEDS = dict.fromkeys([*PARTS, "rotated"], 2) | dict.fromkeys(PEERS, 1)
+SEEDS = dict.fromkeys(PARTS, 2) | dict.fromkeys(PEERS, 1)
 """Seeds of those that are measured less often than `--seeds` says."""
 
 OVERTIME = 1.5

@@ -102,7 +102,8 @@ class FuzzyHess(SecondGradientOptimizer):
             that of the direction, `0.9`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
             0 is Adam's scale, for which no curvature is probed, 1 pure curvature.
-            Defaults to `None`: that of the direction, `0.5`.
+            Defaults to `None`: that of the direction, `0.5`, or `0` where it is "adam"
+            or "rotated".
         probe_interval: Integer of at least 2. At first every so many steps a curvature
             probe and a loss probe are taken, after 400 steps half as often, and so on:
             `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients,
@@ -126,8 +127,9 @@ class FuzzyHess(SecondGradientOptimizer):
         name: String, the optimizer's name.
         direction: "orthogonal", the direction above; "diagonal", the same without its
             line on matrices, which costs least; "adam", that without curvature;
-            "rotated", the diagonal direction in the eigenbases of every matrix
-            (`direction/eigenbases.py`), which costs most; or a
+            "rotated", the same in the eigenbases of every matrix
+            (`direction/eigenbases.py`), which needs the fewest gradients and whose
+            steps cost most; or a
             `keras_fuzzyhess.direction.Direction` with constants of its own: then
             `beta_1`, `beta_2` and `curvature_power` must be left out. Defaults to
             `"orthogonal"`.

@@ -16,7 +16,8 @@ NAMES: dict[str, Callable[..., Direction]] = {
     "diagonal": Diagonal,
     "adam": functools.partial(Diagonal, curvature_power=0.0),
     "orthogonal": lambda **constants: Orthogonal(Diagonal(**constants)),
-    "rotated": functools.partial(Diagonal, basis=Eigenbases()),
+    # Curvature does not pay there: `docs/results.md`.
+    "rotated": functools.partial(Diagonal, curvature_power=0.0, basis=Eigenbases()),
 }
 """What makes each of them of some of the constants of `Diagonal`."""
 
@@ -31,7 +32,7 @@ def named_direction(
 
     Args:
         direction: "diagonal"; "adam", the same without curvature; "orthogonal", its
-            matrices made orthogonal; "rotated", the diagonal in eigenbases; a
+            matrices made orthogonal; "rotated", Adam's scale in eigenbases; a
             `Direction`, of which a copy is made; or what `direction_config` made of
             one.
         **constants: Those of `FLAT`, or None for what a direction has by itself.
