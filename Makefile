@@ -5,7 +5,7 @@ QUICK := results/bench-quick
 .PHONY: demo test test-slow test-matrix contract fuzz sweep kills lint format docs clean bench \
 	bench-quick bench-practice bench-test
 
-demo: .venv/ready
+demo: .venv/demo
 	$(BIN)/python examples/quickstart.py
 
 # Every contract once: eight minutes on two cores.
@@ -76,12 +76,20 @@ bench-practice: .venv/ready
 	$(BIN)/python -m benchmarks.practice
 	$(BIN)/python -m benchmarks.practice.report
 
-# Made when there is none, and again only when the declared dependencies changed.
+# Made when there is none, and again only when the declared dependencies changed: what the
+# demo needs, or all.
+.venv/demo: pyproject.toml
+	@echo "Installing TensorFlow, Keras and what the demo needs, once. It may take some minutes."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --editable ".[quickstart]"
+	@touch $@
+
 .venv/ready: pyproject.toml
+	@echo "Installing all that tests, examples, benchmarks and docs need, once."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet \
 		--editable ".[benchmarks,dev,docs,examples,imagenet,optuna,plots,tuner]"
-	touch $@
+	touch .venv/demo $@
 
 clean:
 	rm -rf .venv .matrix build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
