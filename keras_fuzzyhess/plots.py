@@ -6,6 +6,7 @@ All can be read in grey. Needs matplotlib, which is imported only when one is dr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,8 @@ def plot_history(history: History) -> np.ndarray:
         history: `FuzzyHessMonitor.history` of a training.
 
     Returns:
-        Array [4] of matplotlib's axes, for loss, loss trend, gain and `beta_3`.
+        Array [5] of matplotlib's axes, for loss, loss trend, loss fall, gain and
+        `beta_3`; [4], without the loss fall, if the history does not have it.
 
     Raises:
         TypeError: if `history` is no mapping.
@@ -165,10 +167,12 @@ def plot_history(history: History) -> np.ndarray:
     >>> [ax.get_yscale() for ax in axes]
     ['linear', 'linear', 'linear', 'linear']
     """
-    names = ("loss", "loss_trend", "gain", "beta_3")
+    names = ["loss", "loss_trend", "loss_fall", "gain", "beta_3"]
+    if isinstance(history, Mapping) and "loss_fall" not in history:
+        names.remove("loss_fall")
     steps, *columns = columns_of(history, "step", *names)
     figure, axes = import_pyplot().subplots(
-        len(names), 1, sharex=True, figsize=(7, 7.5), layout="constrained"
+        len(names), 1, sharex=True, figsize=(7, 1.9 * len(names)), layout="constrained"
     )
     figure.suptitle("What the optimizer decided")
     for ax, name, values in zip(axes, names, columns, strict=True):

@@ -78,14 +78,20 @@ def test_surface_has_the_path_of_the_training():
         assert labels == ["start", "end"]
 
 
-def test_history_shows_every_decision_over_the_steps():
-    axes = plots.plot_history(HISTORY)
-    for ax, name in zip(axes, ("loss", "loss_trend", "gain", "beta_3"), strict=True):
+@pytest.mark.parametrize("has_fall", [True, False])
+def test_history_shows_every_decision_over_the_steps(has_fall):
+    names = ["loss", "loss_trend", "loss_fall", "gain", "beta_3"]
+    history = dict(HISTORY)
+    if not has_fall:  # of an older version
+        names.remove("loss_fall")
+        del history["loss_fall"]
+    axes = plots.plot_history(history)
+    for ax, name in zip(axes, names, strict=True):
         (line,) = ax.lines
         np.testing.assert_array_equal(line.get_xdata(), HISTORY["step"])
         np.testing.assert_array_equal(line.get_ydata(), HISTORY[name])
         assert ax.get_ylabel().startswith(LABELS[name].splitlines()[0])
-    assert [ax.get_yscale() for ax in axes] == ["log"] + ["linear"] * 3
+    assert [ax.get_yscale() for ax in axes] == ["log"] + ["linear"] * (len(names) - 1)
     assert axes[-1].get_xlabel().startswith("step")
     assert not axes[0].get_xlabel(), "one label for the shared axis"
 
