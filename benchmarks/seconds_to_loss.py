@@ -1,7 +1,7 @@
 """Seconds to the tuned baseline's loss: gradients to it times what one takes.
 
     python -m benchmarks.seconds_to_loss [--set chosen|unseen] [--output FOLDER]
-        [--rounds 9]
+        [--contestant fuzzyhess] [--rounds 9]
 
 Gradients are those of the recorded runs, a median over seeds. What a gradient takes is
 measured anew, on one core: blocks of steps of both optimizers, in turn, each block long
@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import analysis
+from benchmarks.ablations import DIRECTIONS
 from benchmarks.contestants import BASELINES, OURS
 from benchmarks.report import share, table
 from benchmarks.results import Results
@@ -56,14 +57,18 @@ class Timed:
         return 1e3 * seconds / (training.gradient_evaluations() - before)
 
 
-def row(results: Results, name: str, rounds: int) -> list[str] | None:
+CONTESTANTS = {"fuzzyhess": OURS["fuzzyhess"], **DIRECTIONS}
+"""What is put beside the baseline: FuzzyHess, with one direction or another."""
+
+
+def row(results: Results, name: str, contestant: str, rounds: int) -> list[str] | None:
     """A workload's line of the table, or None where results are missing."""
     best = analysis.best_baseline(results, name)
-    gradients = analysis.relative_gradients(results, name, "fuzzyhess")
+    gradients = analysis.relative_gradients(results, name, contestant)
     if best is None or not len(gradients):
         return None
     baseline = Timed(ALL[name], BASELINES[best.contestant].make, best.learning_rate)
-    ours = Timed(ALL[name], OURS["fuzzyhess"].make, 1.0)
+    ours = Timed(ALL[name], CONTESTANTS[contestant].make, 1.0)
     times = np.array(
         [(baseline.milliseconds(), ours.milliseconds()) for _ in range(rounds)]
     )
@@ -84,18 +89,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", choices=SETS, default="chosen")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--contestant", choices=CONTESTANTS, default="fuzzyhess")
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     chosen = SETS[arguments.set]
     results = Results(arguments.output or chosen.folder)
-    rows = [row(results, name, arguments.rounds) for name in chosen.workloads]
+    rows = [
+        row(results, name, arguments.contestant, arguments.rounds)
+        for name in chosen.workloads
+    ]
     header = [
         "workload",
         "best baseline",
         "its ms a gradient",
-        "FuzzyHess's",
+        f"{arguments.contestant}'s",
         "ratio",
         "gradients to its loss",
         "seconds to its loss",
