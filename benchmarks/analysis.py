@@ -132,10 +132,14 @@ def relative_gradients(results: Results, workload: str, contestant: str) -> np.n
     )
     if target is None or ours is None:
         return np.array([])
-    goal = float(np.mean(target.losses))
-    budget = ALL[workload].gradients
-    averages = contestant in AVERAGING
-    return np.array([gradients_to(r, goal, averages) / budget for r in ours.records])
+    return shares_to(ours, target, workload)
+
+
+def shares_to(found: Tuned, target: Tuned, workload: str) -> np.ndarray:
+    """For each seed, gradients to the target's mean loss by the budget."""
+    goal, budget = float(np.mean(target.losses)), ALL[workload].gradients
+    averages = found.contestant in AVERAGING
+    return np.array([gradients_to(r, goal, averages) / budget for r in found.records])
 
 
 def mean_gradients_to(found: Tuned, workload: str, target: float) -> float:

@@ -186,6 +186,36 @@ def profile_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str
     return table(header, [[n, *(f"{s:.2f}" for s in row)] for n, row in shares])
 
 
+def peers_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
+    """FuzzyHess beside each tuned peer that was run on all workloads."""
+    rows, names = [], list(workloads)
+    for peer in PEERS:
+        shares, higher = [], {}
+        for name in names:
+            ours = analysis.tuned(results, name, "fuzzyhess")
+            theirs = analysis.tuned(results, name, peer)
+            if ours is None or theirs is None:
+                break
+            shares.append(float(np.median(analysis.shares_to(ours, theirs, name))))
+            ratio = float(np.mean(ours.losses) / np.mean(theirs.losses))
+            if ratio > 1 + NOISE:
+                higher[name] = ratio
+        if len(shares) == len(names):
+            told = sorted(higher.items(), key=lambda item: -item[1])
+            rows.append(
+                [
+                    peer,
+                    share(float(np.median(shares))),
+                    f"{sum(map(np.isfinite, shares))} of {len(shares)}",
+                    ", ".join(f"{n} {100 * (r - 1):.0f} %" for n, r in told) or "none",
+                ]
+            )
+    if not rows:
+        return "None run."
+    header = ["peer", "gradients to its loss", "reached", "FuzzyHess ends higher on"]
+    return table(header, rows)
+
+
 def _compared(
     results: Results, workloads: Iterable[str]
 ) -> Iterator[tuple[str, analysis.Tuned, analysis.Tuned]]:
@@ -258,6 +288,7 @@ def main() -> None:
             "Share of workloads at its loss within so many times the fewest gradients",
             profile_table,
         ),
+        ("FuzzyHess beside tuned peers", peers_table),
         ("Ablations, as a multiple of FuzzyHess", ablation_table),
     ):
         print(f"## {title}\n\n{tell(results, chosen.workloads)}\n")

@@ -106,11 +106,24 @@ def test_what_was_not_run_everywhere_has_no_profile(results):
     assert [line.split()[1] for line in lines[2:]] == ["adam"]
 
 
+def test_a_peer_that_was_run_everywhere_is_put_beside_fuzzyhess(results):
+    """FuzzyHess ends at a mean of 3, from 3.75; SOAP at 2.5."""
+    assert report.peers_table(results, ["quadratic"]) == "None run."
+    results.add(record("soap", [9.0, 2.5]))
+    results.add(record("lion", [9.0, 3.5]) | {"seed": 0})
+    lines = report.peers_table(results, ["quadratic"]).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| lion", "| soap"]
+    assert lines[2].endswith("| none |")
+    assert lines[3].endswith("| quadratic 20 % |")
+    assert report.peers_table(results, ["quadratic", "burgers"]) == "None run."
+
+
 def test_without_results_the_report_says_so(tmp_path):
     empty = Results(tmp_path)
     for tell in (report.interval_line, report.profile_table, report.target_table):
         assert "No results." in tell(empty)
     assert report.ablation_table(empty) == "None run."
+    assert report.peers_table(empty) == "None run."
     assert report.looks_line(empty).endswith(": 0.")
 
 
