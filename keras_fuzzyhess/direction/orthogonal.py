@@ -23,8 +23,8 @@ from keras_fuzzyhess.state.packing import Packing, specs_of
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial: Jordan et al. 2024 (Muon), as in `keras.optimizers.Muon`."""
 
-SMALLEST, SMALLEST_HALF = 2.0**-126, 2.0**-14
-"""Numbers of float32, and of float16, below which there is no inverse."""
+SMALLEST = 2.0**-126
+"""Smaller numbers of float32 have no inverse."""
 
 MOST_ITERATIONS = 5
 """Beyond, rounding in `X X'` grows to the size of what is computed. Our choice."""
@@ -79,8 +79,7 @@ def nearly_orthogonal(
     largest = tf.maximum(
         tf.reduce_max(matrices, **axes), -tf.reduce_min(matrices, **axes)
     )
-    smallest = SMALLEST_HALF if matrices.dtype == tf.float16 else SMALLEST
-    x = matrices * (1 / tf.maximum(largest, smallest))
+    x = matrices * (1 / tf.maximum(largest, SMALLEST))
     square = tf.matmul(x, x, transpose_a=is_tall, transpose_b=not is_tall)
     size = tf.norm(square, **axes)
     relative = tf.math.divide_no_nan(square, size)
