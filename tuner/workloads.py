@@ -11,8 +11,9 @@ import keras_tuner
 import numpy as np
 from keras_tuner.errors import FatalTypeError, FatalValueError
 
-from keras_fuzzyhess import FuzzyHess
+from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from keras_fuzzyhess.arguments import check_argument, check_integer, is_number
+from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
 from keras_fuzzyhess.fuzzy import RuleBase
 from keras_fuzzyhess.tuner.hyper_model import RuleBaseHyperModel, describe
 from keras_fuzzyhess.tuner.search_space import GROUPS
@@ -104,6 +105,8 @@ def train(
     model.compile(optimizer=optimizer, loss=workload.loss)
     x, y, length = workload.x, workload.y, (workload.batch_size, workload.epochs)
     callbacks = [keras.callbacks.TerminateOnNaN()] + ([hopeless] if hopeless else [])
+    if inner_optimizer(model.optimizer).use_ema:
+        callbacks.insert(0, AveragesInValidation())
     losses = model.fit(x, y, *length, verbose=0, callbacks=callbacks).history["loss"]
     if hopeless is not None and hopeless.stopped:
         return Run(math.inf, losses)

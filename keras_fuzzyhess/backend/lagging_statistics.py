@@ -6,48 +6,75 @@ On small data the network may then answer like chance, though it has learned wel
 """
 
 import warnings
+from collections.abc import Sequence
 
 import keras
 
 from keras_fuzzyhess.backend.loss_scaling import inner_optimizer
-from keras_fuzzyhess.backend.moving_statistics import moving_layers
+from keras_fuzzyhess.backend.moving_statistics import ENOUGH, moving_layers
 from keras_fuzzyhess.backend.stepping_model import stepping_model
+from keras_fuzzyhess.measure.averaging_rate import Averaging
 
 
 class LaggingStatisticsWarning:
-    """Tells once that `fit` needs a callback for a model with BatchNorm.
-
-    While a step is traced, and so before the time for a training is spent.
-    """
+    """Tells once that `fit` needs a callback for a model with BatchNorm."""
 
     def __init__(self) -> None:
+        self._message: str | None = None
         self._is_told = False
 
-    def __call__(self, optimizer: keras.optimizers.Optimizer, is_noted: bool) -> None:
-        """Warns if the model of the step has statistics that move.
+    def look(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        weights: Sequence[keras.Variable],
+        is_noted: bool,
+    ) -> None:
+        """Looks at the model whose step is traced, and warns before the training.
 
-        `train_on_batch` is left alone: after it nobody puts averages in unasked.
+        `train_on_batch` is left alone, as far as the stack of this thread shows it:
+        after it nobody puts averages in unasked.
 
         Args:
             optimizer: A `keras.optimizers.Optimizer` with `use_ema=True`.
+            weights: List of the weights that have gradients.
             is_noted: Whether a callback takes care of the statistics.
         """
-        model = None
-        if not (self._is_told or is_noted):
-            model = stepping_model(without="train_on_batch")
+        model = None if self._is_told else stepping_model(without="train_on_batch")
         compiled = getattr(model, "optimizer", None)
         if compiled is None or inner_optimizer(compiled) is not optimizer:
             return
-        layers = [layer for layer in moving_layers(model) if layer.trainable]
-        if not layers:
-            return
-        self._is_told = True
-        warnings.warn(
-            "`fit` should be given `keras_fuzzyhess.AveragesInValidation()`, before all"
-            " other callbacks, where a model has BatchNorm. Received: a model with "
-            f"{layers[0].name!r}, without the callback. `fit` ends with averaged "
-            "weights, but with the layer's statistics of weights on the way: until "
-            "some thousand steps have been taken, it may answer far worse than it has "
-            "learned.",
-            stacklevel=2,
-        )
+        stepped = {id(weight) for weight in weights}
+        layers = [layer for layer in moving_layers(model) if _lags(layer, stepped)]
+        if layers:
+            self._message = _message(max(layers, key=lambda layer: layer.momentum))
+            self.tell(is_noted)
+
+    def tell(self, is_noted: bool) -> None:
+        """Warns if that is due: as above, and where a `fit` ends.
+
+        Its step may have been traced by one before, which had the callback.
+        """
+        if self._message is not None and not (self._is_told or is_noted):
+            self._is_told = True
+            warnings.warn(self._message, stacklevel=2)
+
+
+def _lags(layer: keras.layers.BatchNormalization, stepped: set[int]) -> bool:
+    """Whether its statistics move, and remember longer than few minibatches."""
+    own = [id(weight) for weight in layer.trainable_variables]
+    is_in_it = not own or not stepped.isdisjoint(own)
+    forgotten = 1 - float(layer.momentum)
+    return bool(layer.trainable and is_in_it and 0 < forgotten < 1 / ENOUGH)
+
+
+def _message(layer: keras.layers.BatchNormalization) -> str:
+    # From then on the average of the weights is as long as that of the statistics.
+    steps = Averaging.window / (1 - float(layer.momentum))
+    return (
+        "`fit` should be given `keras_fuzzyhess.AveragesInValidation()`, before all "
+        "other callbacks and in the place of `SwapEMAWeights`, where a model has "
+        f"BatchNorm. Received: a model with {layer.name!r}, without the callback. `fit`"
+        " ends with averaged weights, but with the layer's statistics of weights on "
+        f"the way: until about {steps:,.0f} steps have been taken, it may answer far "
+        "worse than it has learned."
+    )

@@ -80,7 +80,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self._first_weights = FirstWeights()
         self._warn_of_eager_code = refusals.EagerCodeWarning()
         self._warn_of_own_optimizer = OwnOptimizerWarning()
-        self._warn_of_lagging_statistics = LaggingStatisticsWarning()
+        self._lagging_statistics = LaggingStatisticsWarning()
         self._loaded_state: Mapping[str, np.ndarray] = {}
         self._kept = KeptWeights()
         self.statistics = MovingStatistics()  # of the model that it trains
@@ -214,7 +214,10 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             grads = dense_gradients(grads, variables)
             if self.use_ema:
                 self._warn_of_own_optimizer(self)
-                self._warn_of_lagging_statistics(self, self.statistics.are_noted)
+                moved = [
+                    v for g, v in zip(grads, variables, strict=True) if g is not None
+                ]
+                self._lagging_statistics.look(self, moved, self.statistics.are_noted)
             self._apply_if_finite(grads, variables)
         finally:
             self._pending.clear()
@@ -535,7 +538,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
         Does nothing before the first step, when there is no average. Where the averages
         are in already, what the model has stays. Warns if ten steps in a row were
-        skipped, or the loss has diverged, and nobody has said so yet.
+        skipped, the loss has diverged, or BatchNorm's statistics lag behind, and nobody
+        has said so yet.
 
         Args:
             var_list: List of the model's trainable variables.
@@ -561,6 +565,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             finalize()
         self._kept.forget()
         self._puts_back_when_built = False
+        if self.use_ema:
+            self._lagging_statistics.tell(self.statistics.are_noted)
         self.statistics.forget()
         if not tf.inside_function():
             self._ended_at = int(self.iterations.numpy())

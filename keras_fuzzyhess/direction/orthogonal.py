@@ -24,7 +24,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial: Jordan et al. 2024 (Muon), as in `keras.optimizers.Muon`."""
 
 SMALLEST = 2.0**-126
-"""Smaller numbers of float32 have no inverse."""
+"""Numbers of float32 below it have no inverse."""
 
 MOST_ITERATIONS = 5
 """Beyond, rounding in `X X'` grows to the size of what is computed. Our choice."""
@@ -79,7 +79,8 @@ def nearly_orthogonal(
     largest = tf.maximum(
         tf.reduce_max(matrices, **axes), -tf.reduce_min(matrices, **axes)
     )
-    x = matrices * (1 / tf.maximum(largest, SMALLEST))
+    scale = tf.maximum(largest, SMALLEST)
+    x = matrices / scale
     square = tf.matmul(x, x, transpose_a=is_tall, transpose_b=not is_tall)
     size = tf.norm(square, **axes)
     relative = tf.math.divide_no_nan(square, size)
@@ -87,7 +88,7 @@ def nearly_orthogonal(
     # The sum of squares of `P X`, if `relative` is `X X'`.
     made = tf.reduce_sum(tf.matmul(product, relative) * product, **axes)
     given = tf.linalg.trace(relative)[:, tf.newaxis, tf.newaxis]
-    product *= largest * tf.sqrt(tf.math.divide_no_nan(given, made))
+    product *= scale * tf.sqrt(tf.math.divide_no_nan(given, made))
     return tf.matmul(x, product) if is_tall else tf.matmul(product, x)
 
 
@@ -168,7 +169,7 @@ class Orthogonal(Direction):
 
     The work grows with the shorter side `a`, of which a long one is cut into blocks of
     at most `longest_side`, each made orthogonal at its own norm: for each element and
-    step `2 a + (4 iterations - 3) a**2 / b` multiplications, `b` the other side and `a`
+    step `2 a + (4 iterations - 2) a**2 / b` multiplications, `b` the other side and `a`
     at most `longest_side`. No state is kept.
 
     Args:

@@ -54,7 +54,7 @@ class Own(keras.Model):
 
 def model_of(parts, **settings):
     keras.utils.set_random_seed(0)
-    model = parts() if parts is Own else keras.Sequential(parts())
+    model = parts() if isinstance(parts, type) else keras.Sequential(parts())
     model.compile(FuzzyHess(seed=0, **settings), "mse", jit_compile=False)
     return model
 
@@ -78,10 +78,32 @@ def frozen():
     return [layers.Dense(4), norm(trainable=False), layers.Dense(1)]
 
 
+def short_memory():
+    return flat(momentum=0.9)
+
+
+def endless_memory():
+    return flat(momentum=1.0)
+
+
+class Student(Own):
+    """Taught by a network that could be trained, and is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = no_norm()
+        self.teacher = keras.Sequential([keras.Input((6,)), *flat()])
+
+    def train_step(self, data):
+        x, _ = data
+        return super().train_step((x, self.teacher(x, training=False)))
+
+
 def no_norm():
     return [layers.Dense(4), layers.LayerNormalization(), layers.Dense(1)]
 
 
+@pytest.mark.filterwarnings("ignore:.build...")  # of Keras, of the student
 @pytest.mark.parametrize(
     "parts, settings, callbacks",
     [
@@ -90,8 +112,20 @@ def no_norm():
         (flat, {"use_ema": False}, []),
         (frozen, {}, []),
         (no_norm, {}, []),
+        (short_memory, {}, []),
+        (endless_memory, {}, []),
+        (Student, {}, []),
     ],
-    ids=["callback", "callback, own step", "no averages", "frozen", "no BatchNorm"],
+    ids=[
+        "callback",
+        "callback, own step",
+        "no averages",
+        "frozen",
+        "no BatchNorm",
+        "short memory",
+        "endless memory",
+        "teacher",
+    ],
 )
 def test_nobody_is_told_who_has_no_need(parts, settings, callbacks):
     with warnings.catch_warnings():
@@ -104,7 +138,6 @@ def test_a_second_fit_without_the_callback_is_told_of():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", TOLD)
         fit(model, callbacks=[AveragesInValidation()])
-    model.compile(model.optimizer, "mse", jit_compile=False)  # is traced anew
     with pytest.warns(UserWarning, match=TOLD):
         fit(model)
 

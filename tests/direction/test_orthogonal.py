@@ -107,7 +107,7 @@ def test_a_long_side_is_cut_into_blocks_that_keep_their_norms():
     np.testing.assert_allclose(tall, result.T, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", [1e-33, 1e-24, 1e-15, 1.0, 1e12, 1e30])
+@pytest.mark.parametrize("size", [1e-33, 1e-24, 1e-15, 1.0, 1e12, 1e30, 1e36])
 def test_a_matrix_of_rank_one_stays_whatever_its_size(size):
     matrix = size * np.outer(RANDOM.normal(size=6), RANDOM.normal(size=9))
     np.testing.assert_allclose(made([matrix])[0], matrix, rtol=1e-3, atol=1e-5 * size)
@@ -127,6 +127,12 @@ def test_float64_is_computed_as_such():
     result = nearly_orthogonal(tf.constant(matrix), 3)
     assert result.dtype == tf.float64
     np.testing.assert_allclose(result[0], reference(matrix[0], 3), atol=1e-12)
+
+
+def test_the_norm_of_tiny_matrices_of_float64_is_kept():
+    matrix = 1e-45 * RANDOM.normal(size=(1, 6, 9))
+    result = nearly_orthogonal(tf.constant(matrix), 2)
+    np.testing.assert_allclose(np.linalg.norm(result), np.linalg.norm(matrix))
 
 
 @pytest.mark.parametrize(
