@@ -103,7 +103,7 @@ def no_norm():
     return [layers.Dense(4), layers.LayerNormalization(), layers.Dense(1)]
 
 
-@pytest.mark.filterwarnings("ignore:.build...")  # of Keras, of the student
+@pytest.mark.filterwarnings("ignore:.build..|Gradients do not")  # the student
 @pytest.mark.parametrize(
     "parts, settings, callbacks",
     [
