@@ -17,7 +17,7 @@ History = Mapping[str, Sequence[float]]
 
 LABELS = {
     "loss_trend": "loss trend\n(in units of scatter; falling > 0)",
-    "loss_fall": "loss fall\n(share of what the trend promises)",
+    "loss_fall": "loss fall\n(share of the promised)",
     "progress": "progress\n(share of the training done)",
     "gain_rate": "gain rate\n(relative change per step)",
     "gain": "gain\n(factor of the step)",

@@ -182,6 +182,8 @@ def plot_history(history: History) -> np.ndarray:
         if name in ("loss", "gain") and _spans_a_decade(values):
             ax.set_yscale("log")
             ax.yaxis.set_major_formatter("{x:g}")
+        if name == "loss_fall":  # mostly constant, which has no limits of its own
+            ax.set_ylim(-1.1, 1.1)
         ax.grid(color="lightgray")
     axes[-1].set_xlabel(LABELS["step"])
     figure.align_ylabels(axes)
