@@ -60,7 +60,7 @@ class KeptWeights:
     ) -> None:
         """Keeps the weights, then puts their averages in by `install`."""
         self.step = step
-        weights = [np.array(v) for v in variables]
+        weights = [np.asarray(v.numpy()) for v in variables]
         try:
             install()
         except BaseException:  # an interrupt, halfway

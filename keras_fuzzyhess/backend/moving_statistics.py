@@ -369,12 +369,12 @@ def _averages(layer: keras.layers.BatchNormalization) -> Statistics:
     """What Keras averages, in float64."""
     mean, spread = _statistics(layer)
     if getattr(layer, "renorm", False):
-        spread = np.array(layer.moving_stddev)
+        spread = layer.moving_stddev.numpy()
     return mean.astype(np.float64), spread.astype(np.float64)
 
 
 def _statistics(layer: keras.layers.BatchNormalization) -> Statistics:
-    return np.array(layer.moving_mean), np.array(layer.moving_variance)
+    return layer.moving_mean.numpy(), layer.moving_variance.numpy()
 
 
 def _assign(layer: keras.layers.BatchNormalization, values: Statistics) -> None:
@@ -390,7 +390,7 @@ def _minibatches(model: keras.Model) -> int:
     """As the optimizers of a model count them, together."""
     # Unlike `iterations`, also those between two steps of an accumulated gradient.
     return sum(
-        int(np.array(each._iterations))
+        int(each._iterations.numpy())
         + getattr(each, "diagnostics", {}).get("skipped_steps", 0)
         for each in optimizers_of(model)
     )
