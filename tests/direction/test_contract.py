@@ -123,20 +123,26 @@ def test_what_is_saved_goes_on_to_the_bit(make, tmp_path):
 @pytest.mark.slow
 @every
 def test_two_replicas_and_xla_take_the_same_steps(make, request):
-    # Where gradients along a basis vector are rounding alone, Adam's scale makes whole
-    # steps of it; with an epsilon of 1e-4 the weights differ by 2e-3.
-    allowed = 0.3 if request.node.callspec.id == "rotated" else 1e-2
+    if request.node.callspec.id == "rotated":
+        # Where gradients along a basis vector are rounding alone, Adam's scale makes
+        # whole steps of it, and sums are rounded otherwise.
+        assert most_different_from_plain(make) < 0.3
+        make = Diagonal(curvature_power=0.0, basis=Eigenbases(), epsilon=1e-4).copy
+    assert most_different_from_plain(make) < 1e-2
+
+
+def most_different_from_plain(make):
+    """Weights after some steps, as a share of the way gone without either."""
     plain = model_with(make)
     start = plain.get_weights()
     trained(plain)
     with mirrored_strategy().scope():
         replicated = model_with(make)
-    for other in (replicated, model_with(make, jit_compile=True)):
-        trained(other)
-        reached = networks.relative_error(
-            other.get_weights(), plain.get_weights(), start
-        )
-        assert reached < allowed
+    others = trained(replicated), trained(model_with(make, jit_compile=True))
+    return max(
+        networks.relative_error(other.get_weights(), plain.get_weights(), start)
+        for other in others
+    )
 
 
 @every

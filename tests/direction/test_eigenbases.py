@@ -203,11 +203,14 @@ def test_without_a_turn_it_is_the_diagonal_direction():
 
 
 @pytest.mark.slow
-def test_replicas_have_the_same_bases_to_the_bit():
+@pytest.mark.parametrize("curvature_power", [0.0, 0.5])
+def test_replicas_have_the_same_bases_to_the_bit(curvature_power):
     with mirrored_strategy().scope():
         keras.utils.set_random_seed(0)
         model = networks.dense()
-        optimizer = FuzzyHess(direction="rotated", curvature_power=0.5, seed=0)
+        optimizer = FuzzyHess(
+            direction="rotated", curvature_power=curvature_power, seed=0
+        )
         model.compile(optimizer, networks.cross_entropy)
     fit(model, networks.data(model, batches=8), epochs=2)
     bases = [v for v in optimizer.variables if "basis" in v.name]
