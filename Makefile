@@ -8,11 +8,11 @@ QUICK := results/bench-quick
 demo: .venv/demo
 	$(BIN)/python examples/quickstart.py
 
-# Every contract once: eight minutes on two cores.
+# Every contract once: nine minutes on two cores.
 test: .venv/ready
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
-# The rest, as `tests/helpers/fast.py` tells them apart: about twenty minutes.
+# The rest, as `tests/helpers/fast.py` tells them apart: about half an hour.
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 

@@ -188,10 +188,10 @@ def profile_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str
 
 def peers_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """FuzzyHess beside each tuned peer that was run on all workloads."""
-    rows, names = [], list(workloads)
+    rows = []
     for peer in PEERS:
         shares, higher = [], {}
-        for name in names:
+        for name in workloads:
             ours = analysis.tuned(results, name, "fuzzyhess")
             theirs = analysis.tuned(results, name, peer)
             if ours is None or theirs is None:
@@ -200,7 +200,7 @@ def peers_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
             ratio = float(np.mean(ours.losses) / np.mean(theirs.losses))
             if ratio > 1 + NOISE:
                 higher[name] = ratio
-        if len(shares) == len(names):
+        else:
             told = sorted(higher.items(), key=lambda item: -item[1])
             rows.append(
                 [
