@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.direction import Diagonal, Orthogonal
+from keras_fuzzyhess.direction import Diagonal, Eigenbases, Orthogonal
 from keras_fuzzyhess.fuzzy import ControlSurface
 
 
@@ -21,7 +21,7 @@ def no_control() -> ControlSurface:
 
 def constant_shift() -> FuzzyHess:
     """All weights shifted the same way, as in arXiv 2403.15416: row sums."""
-    optimizer = FuzzyHess()
+    optimizer = FuzzyHess(direction="orthogonal")
     curvature: Any = optimizer.algorithm.curvature
     curvature.signs = False
     return optimizer
@@ -29,7 +29,8 @@ def constant_shift() -> FuzzyHess:
 
 def plain_momentum() -> FuzzyHess:
     """Adam's momentum, in which the last gradient has no share of its own."""
-    return FuzzyHess(direction=Orthogonal(Diagonal(gradient_share=0.0)))
+    scaled = Diagonal(curvature_power=0.0, gradient_share=0.0, basis=Eigenbases())
+    return FuzzyHess(direction=Orthogonal(scaled))
 
 
 def _without_control():
@@ -38,18 +39,20 @@ def _without_control():
 
 DIRECTIONS = {
     "diagonal": Contestant(lambda: FuzzyHess(direction="diagonal")),
-    "rotated": Contestant(lambda: FuzzyHess(direction="rotated")),
-    "rotated, p = 0.5": Contestant(
-        lambda: FuzzyHess(direction="rotated", curvature_power=0.5)
+    "orthogonal": Contestant(lambda: FuzzyHess(direction="orthogonal")),
+    "orthogonal, p = 0": Contestant(
+        lambda: FuzzyHess(direction="orthogonal", curvature_power=0.0)
     ),
-    "p = 0": Contestant(lambda: FuzzyHess(curvature_power=0.0)),
-    "p = 1": Contestant(lambda: FuzzyHess(curvature_power=1.0)),
+    "orthogonal, p = 1": Contestant(
+        lambda: FuzzyHess(direction="orthogonal", curvature_power=1.0)
+    ),
+    "p = 0.5": Contestant(lambda: FuzzyHess(curvature_power=0.5)),
 }
 """Other directions than the default."""
 
 PARTS = {
     "no control": Contestant(_without_control),
-    "constant shift": Contestant(constant_shift),
+    "orthogonal, constant shift": Contestant(constant_shift),
     "plain momentum": Contestant(plain_momentum),
     "k = 2": Contestant(lambda: FuzzyHess(probe_interval=2)),
     "k = 25": Contestant(lambda: FuzzyHess(probe_interval=25)),

@@ -38,7 +38,7 @@ OPTIMIZERS = {
     "SGD": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
     "FuzzyHess": FuzzyHess,
     "FuzzyHess, diagonal": functools.partial(FuzzyHess, direction="diagonal"),
-    "FuzzyHess, rotated": functools.partial(FuzzyHess, direction="rotated"),
+    "FuzzyHess, orthogonal": functools.partial(FuzzyHess, direction="orthogonal"),
     "FuzzyHess, a probe every step": lambda: FuzzyHess(probe_interval=2),
     "SALO": FuzzyHess.salo,
 }

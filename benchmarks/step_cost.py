@@ -37,7 +37,7 @@ OPTIMIZERS = {
     "Adam": keras.optimizers.Adam,
     "FuzzyHess": FuzzyHess,
     "FuzzyHess, diagonal": functools.partial(FuzzyHess, direction="diagonal"),
-    "FuzzyHess, rotated": functools.partial(FuzzyHess, direction="rotated"),
+    "FuzzyHess, orthogonal": functools.partial(FuzzyHess, direction="orthogonal"),
     "FuzzyHess, probe_interval=2": functools.partial(FuzzyHess, probe_interval=2),
     "FuzzyHess, probe_interval=5": functools.partial(FuzzyHess, probe_interval=5),
     "FuzzyHess, probe_interval=25": functools.partial(FuzzyHess, probe_interval=25),

@@ -1,4 +1,4 @@
-"""FuzzyHess: curvature measured, averaged weights, steps driven by fuzzy rules."""
+"""FuzzyHess: second gradients, averaged weights, steps driven by fuzzy rules."""
 
 from typing import Any
 
@@ -37,40 +37,52 @@ PARTS = {
 class FuzzyHess(SecondGradientOptimizer):
     """Second-order optimizer that finds its own learning rate.
 
-    Most steps take one gradient `g`. Now and then a step takes a second one at
-    randomly shifted weights, which samples the diagonal of the Hessian, or one at the
+    Most steps take one gradient `g`. Now and then a step takes a second one at the
     moving average of the weights, where the loss tells whether the steps are too long.
-    A fuzzy-logic system turns that into the gain `c` and the momentum `beta_3` of the
-    curvature. After the first step `s` the average is still where that came from, and
-    the slopes on both ends of it tell whether it went too far. With all operations
+    A fuzzy-logic system turns that into the gain `c`. After the first step `s` the
+    average is still where that came from, and the slopes on both ends of it, their
+    difference the curvature along it, tell whether it went too far. With all operations
     element by element:
 
     ```
     first length      a = 0.02 rms(first w) ,    after a probe at w + s
                       a <- a clip((0.7 / q)**3, 1/4, 1) ,    q = 1 - g(w)·s / g(w+s)·s
-    curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
-                      d <- beta_3 d + (1 - beta_3) h**2
     average           average <- average + (w - average) / (1 + (step - 1) / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c s) ,    trend = -c e ,
                       s the geometric mean of two scatters: of L(average), and of the
                       difference; fall = share of the lead's promise that
                       L(average) falls by (`measure/averaged_loss.py`)
-    direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
-                      Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
-    of a matrix       U <- |U| O / |O| ,    O nearly the nearest orthogonal to U
+    direction         u = (0.8 m + 0.2 g) / (sqrt(v) + mean(sqrt(v)) / 1000)
+    of a short matrix in bases `Q_L`, `Q_R` near the eigenvectors of averages of
+                      `g g'` and `g' g`: `Q_L' g Q_R` is taken for `g`, `Q_L u Q_R'`
+                      for `u`
+    of a long one     U <- |U| O / |O| ,    O nearly the nearest orthogonal to U
     control           c <- c exp(gain_rate(trend, fall) / (1 + step / 100))
     step              w <- w - learning_rate c a u
     ```
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
     clipped to 3 times its root mean square, which is kept below 1.5 times its average.
-    A kernel, or an embedding, is a matrix `U` of it with a column for each output; `O`
-    has its singular vectors, and singular values that are nearly all alike
-    (`direction/orthogonal.py`).
+    A kernel, or an embedding, is a matrix with a column for each output. It is long if
+    a side is longer than 256, or if its bases would have more than 4.5 numbers for each
+    element (`direction/eigenbases.py`). `O` has the singular vectors of `U`, and
+    singular values that are nearly all alike (`direction/orthogonal.py`).
     For `a`, outliers among the first weights count for less: `measure/step_length.py`.
-    Of a weight of at least `2**15` elements and at least two axes, `d` and `v` are kept
-    by the means of rows and columns, as in Adafactor (arXiv 1804.04235):
+    Of a weight of at least `2**15` elements and at least two axes, `v` is kept by the
+    means of rows and columns, as in Adafactor (arXiv 1804.04235):
     `state/mean_squares.py`.
+
+    **The diagonal of the Hessian**, the paper's curvature, is measured and used with a
+    `curvature_power` above 0, as "diagonal" and "orthogonal" directions have it. Then a
+    step now and then takes a second gradient at randomly shifted weights, and the rules
+    also drive the momentum `beta_3` of the curvature:
+
+    ```
+    curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
+                      d <- beta_3 d + (1 - beta_3) h**2
+    direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
+                      Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
+    ```
 
     **`fit` ends with the averaged weights**, as with Keras's `use_ema`; on the way the
     model has the weights themselves. Constraints hold for both. The next `fit` goes on
@@ -84,11 +96,12 @@ class FuzzyHess(SecondGradientOptimizer):
     there; `diagnostics` counts such steps, and ten in a row bring a warning. So does,
     once, a loss that stays a hundredfold over its level (`warn_of_divergence`).
 
-    Source: arXiv 2403.15416, for the probe at shifted weights, the momentum of the
-    second derivative and the fuzzy control of both. The quasi-hyperbolic momentum
-    `0.8 m + 0.2 g` is that of arXiv 1810.06801, and matrices are made orthogonal as in
-    Muon (Jordan et al. 2024), which does it with the momentum. All else and all default
-    values are our choice; `FuzzyHess.salo` keeps to the paper.
+    Source: arXiv 2403.15416, for second gradients at shifted weights, the momentum of
+    the second derivative and fuzzy control. Eigenbases are those of SOAP (arXiv
+    2409.11321), the quasi-hyperbolic momentum `0.8 m + 0.2 g` is that of arXiv
+    1810.06801, and matrices are made orthogonal as in Muon (Jordan et al. 2024), which
+    does it with the momentum. All else and all default values are our choice;
+    `FuzzyHess.salo` keeps to the paper.
 
     Args:
         learning_rate: A float in [0, 1e6], a schedule
@@ -102,13 +115,13 @@ class FuzzyHess(SecondGradientOptimizer):
             that of the direction, `0.9`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
             0 is Adam's scale, for which no curvature is probed, 1 pure curvature.
-            Defaults to `None`: that of the direction, `0.5`, or `0` where it is "adam"
-            or "rotated".
-        probe_interval: Integer of at least 2. At first every so many steps a curvature
-            probe and a loss probe are taken, after 400 steps half as often, and so on:
-            `n` steps cost `n + 2 + 800 / probe_interval log(1 + n / 400)` gradients,
-            about half of these probes where the direction needs no curvature.
-            Defaults to `10`: 1.10 gradients a step over 1,000 steps, 1.02 over 20,000.
+            Defaults to `None`: that of the direction, `0` where it is "rotated" or
+            "adam", else `0.5`.
+        probe_interval: Integer of at least 2. At first every so many steps a loss probe
+            is taken, after 400 steps half as often, and so on: `n` steps cost about
+            `n + 1 + 400 / probe_interval log(1 + n / 400)` gradients. Where the
+            direction needs curvature, as many curvature probes come to that. Defaults
+            to `10`: 1.05 gradients a step over 1,000 steps, 1.01 over 20,000.
         probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
             the neighbourhood.
@@ -125,14 +138,12 @@ class FuzzyHess(SecondGradientOptimizer):
         seed: Integer of at least 0, or `None`, seed of the random signs. With `None`
             one is drawn, after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
-        direction: "orthogonal", the direction above; "diagonal", the same without its
-            line on matrices, which costs least; "adam", that without curvature;
-            "rotated", the same in the eigenbases of every matrix
-            (`direction/eigenbases.py`), which needs the fewest gradients and whose
-            steps cost most; or a
+        direction: "rotated", the direction above; "orthogonal", all matrices as long
+            ones, with curvature; "diagonal", none of the two lines on matrices, which
+            costs least; "adam", that without curvature; or a
             `keras_fuzzyhess.direction.Direction` with constants of its own: then
             `beta_1`, `beta_2` and `curvature_power` must be left out. Defaults to
-            `"orthogonal"`.
+            `"rotated"`.
         constants: A dict of some of "length" (`measure/step_length.py`), "trend"
             (`measure/averaged_loss.py`), "schedule" (`measure/probe_schedule.py`),
             "averaging" (`measure/averaging_rate.py`) and "controller"
@@ -184,7 +195,7 @@ class FuzzyHess(SecondGradientOptimizer):
         ema_momentum=0.999,
         seed=None,
         name="fuzzyhess",
-        direction="orthogonal",
+        direction="rotated",
         constants=None,
         **kwargs,
     ) -> None:

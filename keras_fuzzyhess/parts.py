@@ -108,6 +108,9 @@ class Part:
 class Basis(Protocol):
     """Orthogonal coordinates, of which one vector's are another's turned."""
 
+    def turns(self, weight: tf.Variable | tf.TensorSpec) -> bool:
+        """Whether those of a weight are not its own axes."""
+
     def into(
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:

@@ -36,7 +36,7 @@ def test_weights_without_a_gradient_stay_where_they_are(name, count, scale):
     np.testing.assert_array_equal(w.numpy(), start)
     optimizer.finalize_variable_values([w])
     np.testing.assert_array_equal(w.numpy(), start)
-    assert optimizer.diagnostics["probes"] > 4
+    assert optimizer.diagnostics["probes"] > 3
     assert optimizer.diagnostics["skipped_steps"] == 0
 
 

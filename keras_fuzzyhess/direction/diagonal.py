@@ -46,6 +46,9 @@ class Diagonal(Direction):
             gradient has turned, a short one keeps the noise. Defaults to `0.2`.
         damping: Float of at least 0, multiple of the mean curvature that keeps flat
             directions bounded. Defaults to `0.1`.
+        floor: Float of at least 0, the same for Adam's scale alone, without curvature:
+            multiple of its mean that is added to it, so that where gradients are
+            rounding alone no step of full length is made of it. Defaults to `1e-3`.
         epsilon: Positive float that keeps the scale positive where nothing has been
             measured. Defaults to `1e-8`, nearly Adam's.
         clip_factor: Positive float: no element exceeds so many root mean squares.
@@ -70,6 +73,7 @@ class Diagonal(Direction):
     curvature_power: float = 0.5
     gradient_share: float = 0.2
     damping: float = 0.1
+    floor: float = 1e-3
     epsilon: float = 1e-8
     clip_factor: float = 3.0
     basis: Eigenbases | None = None
@@ -81,6 +85,7 @@ class Diagonal(Direction):
         for name, low, high in (
             ("curvature_power", 0, 1),
             ("damping", 0, 1e6),
+            ("floor", 0, 1e6),
             ("epsilon", 1e-30, 1e6),
             ("clip_factor", 1e-6, 1e12),
         ):
@@ -119,7 +124,7 @@ class Diagonal(Direction):
         velocity = move_unbiased(self._velocity, gradients, self.beta_2, step)
         roots = square_roots(velocity)
         if curvature is None:
-            scales = adam_scale(roots, self.epsilon)
+            scales = adam_scale(roots, self.floor, self.epsilon)
         else:
             scales = preconditioner(
                 curvature.scale(step.indices),

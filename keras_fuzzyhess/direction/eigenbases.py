@@ -1,76 +1,126 @@
 """Bases in which squares of gradients, and the Hessian, are nearer to diagonal."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from keras_fuzzyhess.arguments import check_integer, check_momentum
+from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
 from keras_fuzzyhess.parts import Part, Step
-from keras_fuzzyhess.state.matrices import block_lengths, matrix_sides
-from keras_fuzzyhess.state.moving_average import mix
+from keras_fuzzyhess.state.matrices import kernel_sides, matrix_sides
 from keras_fuzzyhess.state.packing import Packing, specs_of
+
+INTO = "kvio,kvw->kwio", "kwjo,kji->kwio", "kwip,kpo->kwio"
+OUT_OF = "kvio,kwv->kwio", "kwjo,kij->kwio", "kwip,kop->kwio"
+"""Products of kernels, window by inputs by outputs, and the basis of each axis."""
+
+INERTIA = 4e-3
+"""Of each old vector so much goes into the new one, as a share of its length. Without,
+where gradients have shown few directions yet, a matter of rounding would decide which
+vectors stand for the others. Our choice: ten times as much slows the way to the
+eigenvectors of small eigenvalues."""
 
 EARLY = 4
 """In the first steps all bases are moved, for they begin as no more than axes. Our
 choice."""
 
 
-def moved_basis(moment: tf.Tensor, basis: tf.Tensor) -> tf.Tensor:
-    """One step of orthogonal iteration towards the eigenvectors of a matrix.
+def moved_basis(
+    basis: tf.Tensor,
+    eigenvalues: tf.Tensor,
+    product: tf.Tensor,
+    momentum: float,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """One step of orthogonal iteration towards the eigenvectors of an average.
 
-    `Q <- qr(M Q)`, as in SOAP (arXiv 2409.11321).
+    ```
+    M <- momentum M + (1 - momentum) G G' ,    Q R = M Q + 0.004 Q |M Q| ,    Q <- Q
+    ```
+
+    as in SOAP (arXiv 2409.11321), but that of `M` nothing is kept besides its
+    eigenvalues: `M Q` is taken for `Q diag(eigenvalues)`, which it is where `Q` has its
+    eigenvectors. So there is no second matrix, and no product for it in other steps.
 
     Args:
-        moment: Symmetric matrix `M` without negative eigenvalues.
         basis: Matrix `Q` with orthonormal columns.
+        eigenvalues: Vector, those of `M` that belong to them; not negative.
+        product: Matrix `G G' Q`, with the matrix `G` of this step.
+        momentum: Float in [0, 1).
 
     Returns:
-        Matrix with orthonormal columns; the basis as it was if `M` is zero.
+        Tuple of a matrix with orthonormal columns and a vector, `Q` and what `R` tells
+        of the eigenvalues; as they were if all is zero.
 
     Example:
 
-    >>> moment = tf.constant([[2.0, 1.0], [1.0, 2.0]])
-    >>> basis = tf.eye(2)
+    >>> square = tf.constant([[2.0, 1.0], [1.0, 2.0]])
+    >>> basis, values = tf.eye(2), tf.zeros(2)
     >>> for _ in range(20):
-    ...     basis = moved_basis(moment, basis)
-    >>> diagonal = tf.transpose(basis) @ moment @ basis
-    >>> diagonal.numpy().round(3).tolist()
-    [[3.0, 0.0], [0.0, 1.0]]
+    ...     basis, values = moved_basis(basis, values, square @ basis, 0.5)
+    >>> values.numpy().round(3).tolist()
+    [3.0, 1.0]
     """
-    trace = tf.linalg.trace(moment)
+    average = momentum * basis * eigenvalues + (1 - momentum) * product
+    size = tf.norm(average)
     # What has no gradient at all keeps its basis; the sum has a full rank.
-    relative = tf.math.divide_no_nan(moment, trace) + 1e-6 * tf.eye(
-        moment.shape[0], dtype=moment.dtype
-    )
-    q, r = tf.linalg.qr(tf.matmul(relative, basis))
+    kept = INERTIA * tf.norm(average, axis=0) + 1e-6 * size
+    q, r = tf.linalg.qr(tf.math.divide_no_nan(average + kept * basis, size))
+    values = tf.linalg.diag_part(r)
     # Either sign of a column is right; the old one is kept.
-    signs = tf.where(tf.linalg.diag_part(r) < 0, -1.0, 1.0)
-    return tf.where(trace > 0, q * tf.cast(signs, q.dtype), basis)
+    q *= tf.where(values < 0, -tf.ones_like(values), tf.ones_like(values))
+    found = tf.maximum(size * tf.abs(values) - kept, 0)
+    is_measured = size > 0
+    return (
+        tf.where(is_measured, q, basis),
+        tf.where(is_measured, found, eigenvalues),
+    )
+
+
+class _Basis(NamedTuple):
+    """The basis of one axis of a kernel, and the eigenvalues that belong to it."""
+
+    vectors: keras.Variable
+    eigenvalues: keras.Variable
+
+    def moved(self, matrix: tf.Tensor, momentum: float) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both, by the gradient as a matrix with a row for each place on the axis."""
+        basis = self.vectors.value
+        product = tf.matmul(matrix, tf.matmul(matrix, basis, transpose_a=True))
+        return moved_basis(basis, self.eigenvalues.value, product, momentum)
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
 @dataclasses.dataclass(eq=False)
 class Eigenbases(Part):
-    """Orthogonal bases of both sides of every matrix.
+    """Orthogonal bases of the axes of kernels that are not too large.
 
-    Of a matrix of gradients `G`, the eigenvectors of the averages of `G G'` and `G' G`,
+    Of a matrix of gradients `G`, the eigenvectors of averages of `G G'` and `G' G`,
     Shampoo's statistics. In these bases, `Q_L' G Q_R`, the squares of gradients (EKFAC,
     arXiv 1806.03884; SOAP, arXiv 2409.11321) and the Hessian are nearer to diagonal
     than along the axes.
 
-    A side of more than `longest_side` is cut into nearly equal blocks, each with a
-    basis of its own; one of more than eight times that, as an embedding's words, stays
-    as it is. So do weights that are no matrices (`state/matrices.py`). The state is two
-    square matrices for each block.
+    A kernel of a convolution has three axes, its window, inputs and outputs, and a
+    basis for each. So has any weight of more than two axes (`state/matrices.py`): all
+    axes but the last two count as one. Weights that are no matrices have no bases.
+
+    To turn a kernel with sides `w`, `a` and `b` takes `w + a + b` multiplications for
+    each element, in each way. The state is `w**2 + a**2 + b**2` numbers and `w + a + b`
+    more.
 
     Args:
-        longest_side: Integer of at least 2. Defaults to `256`, our choice.
+        longest_side: Integer of at least 2: a kernel with a longer axis has no bases.
+            Defaults to `256`, our choice.
+        largest_size: Float of at least 2: nor has one whose bases together would have
+            more than so many numbers for each element of it. Defaults to `4.5`, our
+            choice: a matrix that is four times as long as wide has 4.25.
         interval: Positive integer: a weight's bases are moved every so many steps, the
-            weights in turn, and in the first four steps all. Defaults to `10` (SOAP's).
-        momentum: Float in [0, 1), of the averages of `G G'` and `G' G`. Defaults to
-            `0.95` (SOAP's).
+            weights in turn, and in the first four steps all. Defaults to `5`, our
+            choice (SOAP: 10).
+        momentum: Float in [0, 1), how much of the averages of `G G'` and `G' G` stays
+            when bases are moved. Defaults to `0.9`, our choice.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -90,117 +140,107 @@ class Eigenbases(Part):
     """
 
     longest_side: int = 256
-    interval: int = 10
-    momentum: float = 0.95
+    largest_size: float = 4.5
+    interval: int = 5
+    momentum: float = 0.9
 
     def __post_init__(self) -> None:
         self.longest_side = check_integer("longest_side", self.longest_side, 2)
+        self.largest_size = check_between("largest_size", self.largest_size, 2, 1e12)
         self.interval = check_integer("interval", self.interval, 1)
         self.momentum = check_momentum("momentum", self.momentum)
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
-        """Creates the averages, zeros, and the bases, the axes."""
+        """Creates the bases, the axes, and the eigenvalues, zeros."""
         self._specs = specs_of(weights)
-        self._sides: list[list[_Side]] = []
-        for spec in self._specs:
-            lengths = matrix_sides(spec.shape) or ()
-            self._sides.append(
-                [
-                    _Side(length, self.longest_side, spec.dtype, add)
-                    for length in lengths
+        self._bases: dict[int, list[_Basis | None]] = {}
+        identity = keras.initializers.Identity()
+        for i, spec in enumerate(self._specs):
+            if self.turns(spec):
+                dtype, turn = spec.dtype.name, len(self._bases)
+                self._bases[i] = [
+                    _Basis(
+                        add((side, side), identity, dtype, name=f"basis_{turn}_{n}"),
+                        add((side,), "zeros", dtype, name=f"eigenvalues_{turn}_{n}"),
+                    )
+                    if side > 1
+                    else None
+                    for n, side in enumerate(kernel_sides(spec.shape))
                 ]
-            )
+
+    def turns(self, weight: tf.Variable | tf.TensorSpec) -> bool:
+        """Whether a weight has bases."""
+        if matrix_sides(weight.shape) is None:
+            return False
+        sides = kernel_sides(weight.shape)
+        if max(sides) > self.longest_side:
+            return False
+        size = sum(side**2 for side in sides if side > 1)
+        return size <= self.largest_size * math.prod(sides)
 
     def into(
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:
         """Packed vectors of some weights in their bases, `Q_L' X Q_R`."""
-        return self._turned(vectors, indices, into=True)
+        return self._turned(vectors, indices, INTO)
 
     def out_of(
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:
         """The way back, `Q_L X Q_R'`."""
-        return self._turned(vectors, indices, into=False)
+        return self._turned(vectors, indices, OUT_OF)
 
-    def _turned(self, vectors, indices, into: bool) -> list[tf.Tensor]:
+    def _turned(self, vectors, indices, ways: Sequence[str]) -> list[tf.Tensor]:
         packing = Packing([self._specs[i] for i in indices])
         tensors = packing.unpack(vectors)
-        for place, i in enumerate(indices):
-            if self._sides[i]:
-                left, right = self._sides[i]
-                shape = tensors[place].shape
-                x = tf.reshape(tensors[place], matrix_sides(shape))
-                x = right.turned(left.turned(x, 0, into), 1, into)
-                tensors[place] = tf.reshape(x, shape)
+        for sides, places in self._alike(indices).items():
+            x = tf.stack([tf.reshape(tensors[n], sides) for n in places])
+            for axis, way in enumerate(ways):
+                bases = [self._bases[indices[n]][axis] for n in places]
+                if q := [basis.vectors.value for basis in bases if basis]:
+                    x = tf.einsum(way, x, tf.stack(q))
+            for n, kernel in zip(places, tf.unstack(x), strict=True):
+                tensors[n] = tf.reshape(kernel, tensors[n].shape)
         return packing.pack(tensors)
 
+    def _alike(self, indices: Sequence[int]) -> dict[tuple[int, int, int], list[int]]:
+        """Places of kernels by their sides: those that are alike are turned at once."""
+        places: dict[tuple[int, int, int], list[int]] = {}
+        for n, i in enumerate(indices):
+            if i in self._bases:
+                sides = kernel_sides(self._specs[i].shape)
+                places.setdefault(sides, []).append(n)
+        return places
+
     def move(self, gradients: Sequence[tf.Tensor], step: Step) -> None:
-        """Takes the packed gradients of a step into the averages, and moves bases."""
+        """Moves the bases that are due, by the packed gradients of a step."""
         packing = Packing([self._specs[i] for i in step.indices])
         number = tf.cast(step.number, tf.int32)
+        turns = {i: turn for turn, i in enumerate(self._bases)}
         for i, gradient in zip(step.indices, packing.unpack(gradients), strict=True):
-            if self._sides[i]:
-                is_due = tf.equal((number + i) % self.interval, 0) | (number < EARLY)
-                matrix = tf.reshape(gradient, matrix_sides(gradient.shape))
-                for axis, side in enumerate(self._sides[i]):
-                    side.average(matrix, axis, self.momentum)
-                _move_if_due(self._sides[i], is_due)
+            if i in self._bases:
+                is_due = tf.equal((number + turns[i]) % self.interval, 0)
+                self._move_if(is_due | (number < EARLY), i, gradient)
 
+    def _move_if(self, is_due: tf.Tensor, index: int, gradient: tf.Tensor) -> None:
+        """Moves all bases of a weight, in one branch: a graph has one for each."""
+        kernel = tf.reshape(gradient, kernel_sides(gradient.shape))
+        bases = {
+            axis: basis
+            for axis, basis in enumerate(self._bases[index])
+            if basis is not None
+        }
 
-class _Side:
-    """The bases of a matrix's rows, or of its columns."""
+        def moved():
+            after = []
+            for axis, basis in bases.items():
+                order = [axis, *(other for other in range(3) if other != axis)]
+                rows = tf.reshape(tf.transpose(kernel, order), [kernel.shape[axis], -1])
+                after += basis.moved(rows, self.momentum)
+            return after
 
-    def __init__(self, length: int, longest: int, dtype, add: Callable) -> None:
-        is_turned = length <= 8 * longest
-        self._lengths = block_lengths(length, longest) if is_turned else []
-        self.blocks = [
-            (
-                add((n, n), "zeros", dtype.name, name="second_moment"),
-                add((n, n), keras.initializers.Identity(), dtype.name, name="basis"),
-            )
-            for n in self._lengths
-        ]
-
-    def turned(self, matrix: tf.Tensor, axis: int, into: bool) -> tf.Tensor:
-        """A matrix whose rows or columns are turned."""
-        bases = [basis.value for _, basis in self.blocks]
-        if not bases:
-            return matrix
-        parts = tf.split(matrix, self._lengths, axis)
-        if axis == 0:
-            turned = [
-                tf.matmul(q, x, transpose_a=into)
-                for q, x in zip(bases, parts, strict=True)
-            ]
-        else:
-            turned = [
-                tf.matmul(x, q, transpose_b=not into)
-                for q, x in zip(bases, parts, strict=True)
-            ]
-        return turned[0] if len(turned) == 1 else tf.concat(turned, axis)
-
-    def average(self, matrix: tf.Tensor, axis: int, momentum: float) -> None:
-        """Takes a gradient into the averages.
-
-        Without a bias correction, for bases do not depend on the size of the average.
-        """
-        parts = tf.split(matrix, self._lengths, axis) if self.blocks else []
-        for part, (moment, _) in zip(parts, self.blocks, strict=True):
-            square = tf.matmul(part, part, transpose_a=axis == 1, transpose_b=axis == 0)
-            moment.assign(mix(moment.value, square, 1 - momentum))
-
-
-def _move_if_due(sides: Sequence[_Side], is_due: tf.Tensor) -> None:
-    """Moves all bases of a weight, in one branch: a graph has one for each weight."""
-    blocks = [block for side in sides for block in side.blocks]
-    if not blocks:
-        return
-    moments, bases = zip(*((m.value, b.value) for m, b in blocks), strict=True)
-    moved = tf.cond(
-        is_due,
-        lambda: [moved_basis(m, b) for m, b in zip(moments, bases, strict=True)],
-        lambda: [tf.identity(b) for b in bases],
-    )
-    for (_, basis), after in zip(blocks, moved, strict=True):
-        basis.assign(after)
+        variables = [variable for basis in bases.values() for variable in basis]
+        before = [variable.value for variable in variables]
+        after = tf.cond(is_due, moved, lambda: [tf.identity(x) for x in before])
+        for variable, value in zip(variables, after, strict=True):
+            variable.assign(value)

@@ -16,8 +16,10 @@ NAMES: dict[str, Callable[..., Direction]] = {
     "diagonal": Diagonal,
     "adam": functools.partial(Diagonal, curvature_power=0.0),
     "orthogonal": lambda **constants: Orthogonal(Diagonal(**constants)),
-    # Curvature does not pay there: `docs/results.md`.
-    "rotated": functools.partial(Diagonal, curvature_power=0.0, basis=Eigenbases()),
+    "rotated": lambda **constants: Orthogonal(
+        # Curvature does not pay there: `docs/results.md`.
+        Diagonal(**{"curvature_power": 0.0, **constants}, basis=Eigenbases())
+    ),
 }
 """What makes each of them of some of the constants of `Diagonal`."""
 

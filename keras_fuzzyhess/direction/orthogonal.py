@@ -240,7 +240,8 @@ class Orthogonal(Direction):
         """Places of matrices by their blocks: those that are alike are done at once."""
         places: dict[tuple, list[int]] = {}
         for i, tensor in enumerate(tensors):
-            if sides := matrix_sides(tensor.shape):
+            is_turned = self.basis is not None and self.basis.turns(tensor)
+            if not is_turned and (sides := matrix_sides(tensor.shape)):
                 blocks = _blocks(sides, self.longest_side)
                 places.setdefault((blocks, tensor.dtype), []).append(i)
         return places

@@ -69,27 +69,39 @@ def scaled(
 
 
 def adam_scale(
-    gradient_scale: Sequence[tf.Tensor | OuterProduct], epsilon: float
+    gradient_scale: Sequence[tf.Tensor | OuterProduct], floor: float, epsilon: float
 ) -> list[tf.Tensor | OuterProduct]:
-    """Adam's scale of each weight, `sqrt(v) + epsilon`, of an outer product each side.
+    """Adam's scale of each weight, `sqrt(v) + floor mean(sqrt(v)) + epsilon`.
+
+    Without a floor, where gradients are rounding alone steps are as long as elsewhere.
+    Of an outer product rows and columns have floors of their own.
+
+    Args:
+        gradient_scale: List of vectors or outer products `sqrt(v)`.
+        floor: Multiple of their mean, over all weights, that is added to all.
+        epsilon: Positive float, where nothing has been measured.
+
+    Returns:
+        List of what `gradient_scale` has, positive.
 
     Example:
 
-    >>> adam_scale([tf.constant([2.0])], 0.5)[0].numpy().tolist()
-    [2.5]
+    >>> adam_scale([tf.constant([2.0, 0.0])], 0.5, 0.25)[0].numpy().tolist()
+    [2.75, 0.75]
     """
+    lowest = floor * mean(gradient_scale) + epsilon
+
+    def raised(values, by):
+        return values + tf.cast(by, values.dtype)
+
     outer = [v for v in gradient_scale if isinstance(v, OuterProduct)]
-
-    def damped(v):
-        return v + tf.cast(epsilon, v.dtype)
-
     outer_products = map(
         OuterProduct,
-        map_joined(damped, [v.rows for v in outer]),
-        map_joined(damped, [v.columns for v in outer]),
+        map_joined(lambda rows: raised(rows, floor + epsilon), [v.rows for v in outer]),
+        map_joined(lambda columns: raised(columns, lowest), [v.columns for v in outer]),
     )
     return [
-        next(outer_products) if isinstance(v, OuterProduct) else damped(v)
+        next(outer_products) if isinstance(v, OuterProduct) else raised(v, lowest)
         for v in gradient_scale
     ]
 

@@ -125,6 +125,11 @@ class Routed(Direction):
         size = tf.sqrt(tf.add_n([count / total * square for count, square in squares]))
         return Course(vectors, size)
 
+    def turns(self, weight: tf.Variable | tf.TensorSpec) -> bool:
+        """Whether the direction that has the weight has a basis for it."""
+        direction = self.matrices if matrix_sides(weight.shape) else self.others
+        return direction.basis is not None and direction.basis.turns(weight)
+
     def into(
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:

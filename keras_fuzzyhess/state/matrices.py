@@ -28,6 +28,26 @@ def matrix_sides(shape: tf.TensorShape) -> tuple[int, int] | None:
     return (rows, columns) if min(rows, columns) > 1 else None
 
 
+def kernel_sides(shape: tf.TensorShape) -> tuple[int, int, int]:
+    """Numbers of places in the window, of inputs and of outputs of a kernel.
+
+    Outputs are the last axis, inputs the one before, the window all others together.
+
+    Args:
+        shape: `tf.TensorShape` of a weight with at least two axes.
+
+    Returns:
+        Tuple of three integers, without a window 1.
+
+    Example:
+
+    >>> [kernel_sides(tf.TensorShape(s)) for s in ([3, 3, 8, 16], [8, 16])]
+    [(9, 8, 16), (1, 8, 16)]
+    """
+    *window, inputs, outputs = shape
+    return math.prod(window), inputs, outputs
+
+
 def block_lengths(length: int, longest: int) -> list[int]:
     """A side cut into the fewest blocks of at most `longest`, nearly equal.
 

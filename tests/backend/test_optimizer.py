@@ -129,6 +129,8 @@ def test_steps_are_the_formula(power):
         m, v = 0.9 * m + 0.1 * gradient, 0.9 * v + 0.1 * gradient**2
         scale = np.sqrt(v / (1 - 0.9**step))
         newton = scale.mean() * (hessian / hessian.mean() + Diagonal().damping)
+        if not power:
+            scale += Diagonal().floor * scale.mean()
         momentum = 0.8 * m / (1 - 0.9**step) + 0.2 * gradient
         u = momentum / (newton**power * scale ** (1 - power))
         bound = Diagonal().clip_factor * np.sqrt(np.mean(u**2))
@@ -157,7 +159,8 @@ def test_a_gradient_much_larger_than_all_before_takes_a_bounded_step():
         optimizer.minimize(lambda: tf.reduce_sum(gradient * w + 0.0 * w**2), [w])
         m, v = 0.9 * m + 0.1 * values, 0.9 * v + 0.1 * values**2
         momentum = 0.8 * m / (1 - 0.9**step) + 0.2 * values
-        u = momentum / np.sqrt(v / (1 - 0.9**step))
+        scale = np.sqrt(v / (1 - 0.9**step))
+        u = momentum / (scale + Diagonal().floor * scale.mean())
         size = np.sqrt(np.mean(u**2))
         usual = usual or size
         bounded = min(size, StepLength.largest_growth * usual)
@@ -170,7 +173,7 @@ def test_a_gradient_much_larger_than_all_before_takes_a_bounded_step():
 def test_signs_differ_between_steps_and_continue_after_reload(tmp_path):
     """The seed state moves with each probe, and only then, and is saved."""
     states = []
-    model = compiled(FuzzyHess(seed=3))
+    model = compiled(FuzzyHess(seed=3, direction="diagonal"))
     x, y = networks.data(model)
     for _ in range(12):
         model.train_on_batch(x, y)
@@ -198,7 +201,8 @@ def test_signs_differ_in_a_compiled_fit(jit_compile):
             return shifts
 
     model = networks.dense()
-    optimizer = Spy(seed=0, probe_interval=2)  # every step has a probe
+    # Every step has a probe.
+    optimizer = Spy(seed=0, probe_interval=2, direction="diagonal")
     model.compile(optimizer, networks.cross_entropy, jit_compile=jit_compile)
     x, y = networks.data(model, batches=4)
     model.fit(x, y, batch_size=networks.BATCH, shuffle=False, verbose=0)

@@ -1,4 +1,7 @@
-"""The ways to use the optimizer: the columns of the table."""
+"""The ways to use the optimizer: the columns of the table.
+
+Together they have every direction, with and without curvature.
+"""
 
 import functools
 from collections.abc import Callable
@@ -17,10 +20,10 @@ MODES: dict[str, Make] = {
     "default": lambda **kwargs: FuzzyHess(seed=1, **kwargs),
     "SALO": lambda **kwargs: FuzzyHess.salo(**kwargs),
     "5 x 5 rules": lambda **kwargs: FuzzyHess(
-        seed=1, rule_base=_five_by_five(), **kwargs
+        seed=1, rule_base=_five_by_five(), direction="diagonal", **kwargs
     ),
     "ControlSystem": lambda **kwargs: FuzzyHess(
-        seed=1, rule_base=_control_system(), **kwargs
+        seed=1, rule_base=_control_system(), curvature_power=0.5, **kwargs
     ),
-    "p = 0": lambda **kwargs: FuzzyHess(seed=1, curvature_power=0.0, **kwargs),
+    "orthogonal": lambda **kwargs: FuzzyHess(seed=1, direction="orthogonal", **kwargs),
 }

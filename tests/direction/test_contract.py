@@ -59,7 +59,7 @@ DIRECTIONS = {
     "routed, one without curvature": lambda: Routed(
         Diagonal(basis=Eigenbases()), Diagonal(curvature_power=0)
     ),
-    "orthogonal and rotated": lambda: Orthogonal(Diagonal(basis=Eigenbases(8, 3))),
+    "rotated, with curvature": lambda: Orthogonal(Diagonal(basis=Eigenbases(8, 3))),
     "sign of the momentum": SignOfMomentum,
     "mean curvature": MeanCurvature,
 }
@@ -123,26 +123,21 @@ def test_what_is_saved_goes_on_to_the_bit(make, tmp_path):
 @pytest.mark.slow
 @every
 def test_two_replicas_and_xla_take_the_same_steps(make, request):
-    if request.node.callspec.id == "rotated":
-        # Where gradients along a basis vector are rounding alone, Adam's scale makes
-        # whole steps of it, and sums are rounded otherwise.
-        assert most_different_from_plain(make) < 0.3
-        make = Diagonal(curvature_power=0.0, basis=Eigenbases(), epsilon=1e-4).copy
-    assert most_different_from_plain(make) < 1e-2
+    """Weights after some steps differ by a hundredth of the way gone, at most.
 
-
-def most_different_from_plain(make):
-    """Weights after some steps, as a share of the way gone without either."""
+    By more where gradients have shown few directions yet: which basis the others get is
+    a matter of rounding.
+    """
+    most = 0.05 if request.node.callspec.id == "rotated" else 0.01
     plain = model_with(make)
     start = plain.get_weights()
     trained(plain)
     with mirrored_strategy().scope():
         replicated = model_with(make)
     others = trained(replicated), trained(model_with(make, jit_compile=True))
-    return max(
-        networks.relative_error(other.get_weights(), plain.get_weights(), start)
-        for other in others
-    )
+    for other in others:
+        error = networks.relative_error(other.get_weights(), plain.get_weights(), start)
+        assert error < most
 
 
 @every
@@ -349,7 +344,7 @@ def test_the_config_holds_every_constant():
     assert config["direction"]["config"] == Diagonal(beta_1=0.8).get_config()
     for own in (
         Diagonal(beta_1=0.8, clip_factor=5.0),
-        Orthogonal(Diagonal(beta_1=0.8, basis=Eigenbases(64, 5)), 4, 128),
+        Orthogonal(Diagonal(beta_1=0.8, basis=Eigenbases(64, 3.0, 7)), 4, 128),
         Orthogonal(Newton(epsilon=1.0)),
         Routed(Diagonal(basis=Eigenbases()), Newton()),
     ):

@@ -54,10 +54,12 @@ def dense_turn(bases, weights):
     return np.stack(columns)  # row i is `Q' e_i`
 
 
-WEIGHTS = [tf.zeros(s) for s in ((3, 5), (4,), (2, 2, 3, 6), (1, 4), (11, 3))]
+WEIGHTS = [
+    tf.zeros(s) for s in ((3, 5), (4,), (2, 2, 3, 6), (1, 4), (9, 3), (3, 5), (4, 1, 3))
+]
 
 
-@pytest.mark.parametrize("longest_side", [2, 4, 256])
+@pytest.mark.parametrize("longest_side", [4, 5, 256])
 def test_the_way_back_is_the_transpose(longest_side):
     bases = moved(built(WEIGHTS, longest_side=longest_side), WEIGHTS)
     turn = dense_turn(bases, WEIGHTS)
@@ -86,35 +88,92 @@ def test_some_weights_alone_are_turned_as_they_are_among_all():
         np.testing.assert_allclose(tensor, among[i], atol=1e-6)
 
 
-def test_vectors_and_very_long_sides_stay_as_they_are():
-    weights = [tf.zeros(5), tf.zeros((1, 4)), tf.zeros((33, 2))]
-    bases = moved(built(weights, longest_side=4), weights)
-    turn = dense_turn(bases, weights)
-    np.testing.assert_array_equal(turn[:9], np.eye(len(turn))[:9])
-    # Of the last one columns alone are turned: no row is mixed with another.
-    rows = turn[9:, 9:].reshape(33, 2, 33, 2)
-    assert not np.abs(rows[0, :, 1:]).max() and np.abs(rows[0, 0, 0, 1]) > 0
+def test_which_weights_have_bases():
+    """Sides of at most 8 and bases of at most 4.25 numbers for each element."""
+    bases = Eigenbases(longest_side=8, largest_size=4.25)
+    shapes = {
+        (4, 3): True,
+        (8, 2): True,  # 64 + 4 numbers for 16 elements
+        (8, 8): True,
+        (9, 8): False,
+        (7, 1): False,  # no matrix
+        (5,): False,
+        (): False,
+        (6, 1, 2): True,  # 36 + 4 for 12: an axis of one is none
+        (3, 3, 3, 6): False,  # a window of nine
+        (2, 2, 3, 6): True,
+        (0, 3): False,
+    }
+    assert {s: bases.turns(tf.zeros(s)) for s in shapes} == shapes
+    assert not Eigenbases(8, 4.0).turns(tf.zeros((8, 2)))
+
+
+def test_weights_without_bases_stay_as_they_are():
+    weights = [tf.zeros(5), tf.zeros((1, 4)), tf.zeros((33, 2)), tf.zeros((3, 2))]
+    turn = dense_turn(moved(built(weights), weights), weights)
+    np.testing.assert_array_equal(turn[:75], np.eye(len(turn))[:75])
+    assert np.abs(turn[75:, 75:] - np.eye(6)).max() > 0.1
+
+
+def test_a_kernel_is_turned_along_each_of_its_axes():
+    """`tensordot` of NumPy, with what is kept of each axis."""
+    weights = [tf.zeros((2, 2, 3, 6))]
+    variables = []
+
+    def add(*args, **kwargs):
+        variables.append(FuzzyHess().add_variable(*args, **kwargs))
+        return variables[-1]
+
+    bases = Eigenbases()
+    bases.build(weights, add)
+    moved(bases, weights)
+    window, inputs, outputs = (
+        v.numpy() for v in variables if v.name.startswith("basis")
+    )
+    x = RANDOM.normal(size=(4, 3, 6)).astype("float32")
+    expected = np.einsum("vjp,vw,ji,po->wio", x, window, inputs, outputs)
+    (made,) = bases.into([tf.constant(x.ravel())], [0])
+    np.testing.assert_allclose(made, expected.ravel(), atol=1e-5)
 
 
 def test_bases_become_the_eigenvectors():
     values = np.array([9.0, 4.0, 1.0, 0.25])
     basis = np.linalg.qr(RANDOM.normal(size=(4, 4)))[0]
-    moment = tf.constant((basis * values) @ basis.T, tf.float32)
-    found = tf.eye(4)
-    for _ in range(60):
-        found = moved_basis(moment, found)
+    square = tf.constant((basis * values) @ basis.T, tf.float32)
+    found, eigenvalues = tf.eye(4), tf.zeros(4)
+    for _ in range(120):
+        found, eigenvalues = moved_basis(found, eigenvalues, square @ found, 0.5)
     np.testing.assert_allclose(np.abs(found.numpy().T @ basis), np.eye(4), atol=1e-3)
+    np.testing.assert_allclose(eigenvalues, values, rtol=1e-3)
+
+
+def test_bases_of_random_gradients_come_near_those_of_their_average():
+    """What is forgotten of `M`, all but its diagonal, does not lead elsewhere."""
+    scales = np.array([1.0, 0.3, 0.1, 0.03, 0.01])
+    basis = np.linalg.qr(RANDOM.normal(size=(5, 5)))[0]
+    found, eigenvalues = tf.eye(5), tf.zeros(5)
+    for _ in range(400):
+        matrix = (basis * scales) @ RANDOM.normal(size=(5, 8))
+        square = tf.constant(matrix @ matrix.T, tf.float32)
+        found, eigenvalues = moved_basis(found, eigenvalues, square @ found, 0.9)
+    assert np.abs(np.diag(found.numpy().T @ basis)).min() > 0.97
+    np.testing.assert_allclose(eigenvalues, 8 * scales**2, rtol=0.6)
 
 
 def test_nothing_measured_moves_no_basis():
     basis = tf.constant(np.linalg.qr(RANDOM.normal(size=(3, 3)))[0], tf.float32)
-    np.testing.assert_array_equal(moved_basis(tf.zeros((3, 3)), basis), basis)
+    eigenvalues = tf.zeros(3)
+    same, zeros = moved_basis(basis, eigenvalues, tf.zeros((3, 3)), 0.9)
+    np.testing.assert_array_equal(same, basis)
+    np.testing.assert_array_equal(zeros, eigenvalues)
 
 
 def test_a_basis_is_orthogonal_however_small_or_singular_the_gradients():
     for size in (1e-18, 1e-6, 1.0, 1e9):
         column = size * RANDOM.normal(size=(6, 1)).astype("float32")
-        found = moved_basis(tf.constant(column @ column.T), tf.eye(6))
+        found, _ = moved_basis(
+            tf.eye(6), tf.zeros(6), tf.constant(column @ column.T), 0.9
+        )
         np.testing.assert_allclose(found.numpy().T @ found, np.eye(6), atol=1e-5)
 
 
@@ -222,7 +281,13 @@ def test_replicas_have_the_same_bases_to_the_bit(curvature_power):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("longest_side", 1), ("interval", 0), ("momentum", 1.0), ("interval", 2.5)],
+    [
+        ("longest_side", 1),
+        ("largest_size", 1.5),
+        ("interval", 0),
+        ("interval", 2.5),
+        ("momentum", 1.0),
+    ],
 )
 def test_a_mistaken_argument_is_refused(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be"):

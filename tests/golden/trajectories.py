@@ -14,6 +14,7 @@ STEPS = 30
 EVERY = 10
 OPTIMIZERS = {
     "FuzzyHess": lambda: FuzzyHess(seed=0),
+    "orthogonal": lambda: FuzzyHess(direction="orthogonal", seed=0),
     "diagonal": lambda: FuzzyHess(direction="diagonal", seed=0),
     "SALO": lambda: FuzzyHess.salo(),
 }

@@ -23,7 +23,7 @@ def rooted(w, barrier):
 def test_a_curvature_probe_that_is_not_finite_is_dropped_and_the_step_taken():
     weights = []
     for make in (FuzzyHess, Unprobed):
-        w, optimizer = tf.Variable(tf.zeros(8)), make(seed=0)
+        w, optimizer = tf.Variable(tf.zeros(8)), make(direction="diagonal", seed=0)
         for _ in range(4):
             optimizer.minimize(functools.partial(rooted, w, 0.005), [w])
         weights.append(w.numpy())
@@ -54,7 +54,7 @@ def test_salo_drops_a_probe_but_averages_the_loss():
 
 
 def test_the_signs_of_a_dropped_probe_are_not_drawn_again():
-    w, optimizer = tf.Variable(tf.zeros(8)), FuzzyHess(seed=0)
+    w, optimizer = tf.Variable(tf.zeros(8)), FuzzyHess(direction="diagonal", seed=0)
     optimizer.build([w])
     before = optimizer._seed_generator.state.numpy()
     optimizer.minimize(lambda: rooted(w, 0.005), [w])
@@ -65,7 +65,7 @@ def test_the_signs_of_a_dropped_probe_are_not_drawn_again():
 def test_a_loss_probe_that_is_not_finite_is_dropped():
     """The barrier follows the weights closer than their average does."""
     w, barrier = tf.Variable([10.0] * 4), tf.Variable([0.0] * 4)
-    optimizer = FuzzyHess(2.0, seed=0, probe_interval=4)
+    optimizer = FuzzyHess(2.0, seed=0, probe_interval=4, direction="diagonal")
     for _ in range(4):  # curvature at 0 and 2, the length by gradients at 1, loss at 3
         barrier.assign(w + 0.012)
         optimizer.minimize(
