@@ -39,7 +39,9 @@ OPTIMIZERS = {
     "FuzzyHess": FuzzyHess,
     "FuzzyHess, diagonal": functools.partial(FuzzyHess, direction="diagonal"),
     "FuzzyHess, orthogonal": functools.partial(FuzzyHess, direction="orthogonal"),
-    "FuzzyHess, a probe every step": lambda: FuzzyHess(probe_interval=2),
+    "FuzzyHess, a probe every step": lambda: FuzzyHess(
+        probe_interval=2, curvature_power=0.5
+    ),
     "SALO": FuzzyHess.salo,
 }
 CLASSES = 1000

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import quickstart
 
 REPLICAS = 2
-# Of `probe_interval` steps one takes a curvature probe and one a loss probe. The length
-# probe is one for all steps.
+# Of `probe_interval` steps one takes a loss probe, and one a curvature probe where the
+# direction measures curvature. The length probe is one for all steps.
 INTERVAL = 10
 
 
@@ -83,12 +83,15 @@ def kinds_of_step(graph):
     kinds = summing_branches(probe)
     if kinds is None:  # SALO probes in every step, and there is one kind
         return {"every step": (in_probe, 1.0)}
-    curvature, other = kinds
-    length, loss = map(summed, summing_branches(other))
+    of_curvature = {}
+    if rest := summing_branches(kinds[1]):
+        of_curvature["curvature probe"] = (in_probe + summed(kinds[0]), 1 / INTERVAL)
+        kinds = rest
+    length, loss = map(summed, kinds)
     return {
-        "plain step": (always, 1 - 2 / INTERVAL),
+        "plain step": (always, 1 - (1 + len(of_curvature)) / INTERVAL),
         "length probe, once": (in_probe + length, 0.0),
-        "curvature probe": (in_probe + summed(curvature), 1 / INTERVAL),
+        **of_curvature,
         "loss probe": (in_probe + loss, 1 / INTERVAL),
     }
 
@@ -103,12 +106,15 @@ def main():
     efficientnet = count(keras.applications.EfficientNetB3(weights=None))
     print(f"EfficientNet-B3: {efficientnet:,} weights, {4e-6 * efficientnet:.1f} MB")
     print(
-        f"{'':<28}{'all-reduces':>12}{'per weight':>12}{'and':>6}{'B3, MB':>9}"
+        f"{'':<42}{'all-reduces':>12}{'per weight':>12}{'and':>6}{'B3, MB':>9}"
         f"{'ring of 8':>11}{'of 256':>9}"
     )
     for name, make in {
         "Adam": keras.optimizers.Adam,
         "FuzzyHess": lambda: FuzzyHess(probe_interval=INTERVAL),
+        "FuzzyHess, orthogonal": lambda: FuzzyHess(
+            direction="orthogonal", probe_interval=INTERVAL
+        ),
         "SALO": SALO,
     }.items():
         graph, weights = trace(make, strategy)
@@ -122,7 +128,7 @@ def main():
             megabytes = 4e-6 * (per_weight * efficientnet + more)
             sent = [megabytes * 2 * (n - 1) / n for n in (8, 256)]
             print(
-                f"{name + ', ' + kind:<28}{all_reduces:>12.1f}{per_weight:>12.1f}"
+                f"{name + ', ' + kind:<42}{all_reduces:>12.1f}{per_weight:>12.1f}"
                 f"{more:>6.1f}{megabytes:>9.1f}{sent[0]:>11.1f}{sent[1]:>9.1f}"
             )
 

@@ -114,7 +114,8 @@ class FuzzyHess(SecondGradientOptimizer):
         beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `None`:
             that of the direction, `0.9`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
-            0 is Adam's scale, for which no curvature is probed, 1 pure curvature.
+            0 is Adam's scale, with a floor, for which no curvature is probed, 1 pure
+            curvature.
             Defaults to `None`: that of the direction, `0` where it is "rotated" or
             "adam", else `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a loss probe
@@ -135,7 +136,8 @@ class FuzzyHess(SecondGradientOptimizer):
             `True`.
         ema_momentum: Float in [0, 1), the largest momentum of the average, which grows
             as `(step - 1) / (step + 19)`. Defaults to `0.999`, about 1,000 steps.
-        seed: Integer of at least 0, or `None`, seed of the random signs. With `None`
+        seed: Integer of at least 0, or `None`, seed of the random signs of curvature
+            probes. With `None`
             one is drawn, after `keras.utils.set_random_seed` always the same.
         name: String, the optimizer's name.
         direction: "rotated", the direction above; "orthogonal", all matrices as long

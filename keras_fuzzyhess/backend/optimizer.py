@@ -683,12 +683,12 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         - `step_length`: length of the first step, `a`, in units of the weights, less
           if that was too long; 1 for SALO, which has none.
         - `gain`: factor `c` that the rule base has set.
-        - `beta_3`: momentum of the curvature, in [0, 1).
+        - `beta_3`: momentum of the curvature, in [0, 1), if any is measured.
         - `loss_trend`: in [-1, 1], positive when the loss falls.
         - `loss_fall`: in [-1, 1], 1 when the loss falls as `loss_trend` promises.
         - `progress`: in [0, 1].
         - `mean_curvature`: mean over all weights of the curvature's scale, in units
-          of loss per squared weight.
+          of loss per squared weight; 0 if none is measured.
         - `probes`: gradient evaluations beyond one a step, so far.
         - `skipped_steps`: minibatches so far whose loss or gradient was not finite.
         - `skipped_in_a_row`: those of them since the last step that was taken.

@@ -276,9 +276,9 @@ class EagerCodeWarning:
             raise ValueError(f"{eager_code(optimizer)} It takes one in every step.")
         if self._is_due:
             warnings.warn(
-                f"{eager_code(optimizer)} Until then it trains without probes: nothing "
-                "measures the curvature, and after the first 20 steps nothing shortens "
-                "or lengthens the steps but `learning_rate`.",
+                f"{eager_code(optimizer)} Until then it trains without probes: "
+                "after the first 20 steps nothing shortens or lengthens the steps but "
+                "`learning_rate`.",
                 stacklevel=2,
             )
         self._is_due = False

@@ -33,8 +33,8 @@ class Diagonal(Direction):
     ```
 
     where `m` and `v` are bias-corrected averages of `g` and `g**2`, and `d` of the
-    squared curvature samples. With `curvature_power=0` it is Adam's direction: no
-    curvature is probed.
+    squared curvature samples. With `curvature_power=0` no curvature is probed, and it
+    is Adam's direction but for a floor, `D = sqrt(v) + 0.001 mean(sqrt(v))`.
 
     Args:
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).

@@ -19,8 +19,8 @@ OUT_OF = "kvio,kwv->kwio", "kwjo,kij->kwio", "kwip,kop->kwio"
 
 INERTIA = 4e-3
 """Of each old vector so much goes into the new one, as a share of its length. Without,
-where gradients have shown few directions yet, a matter of rounding would decide which
-vectors stand for the others. Our choice: ten times as much slows the way to the
+where gradients have shown few directions yet, rounding alone would decide which vectors
+stand for the others. Our choice: ten times as much slows the way to the
 eigenvectors of small eigenvalues."""
 
 EARLY = 4
@@ -37,12 +37,14 @@ def moved_basis(
     """One step of orthogonal iteration towards the eigenvectors of an average.
 
     ```
-    M <- momentum M + (1 - momentum) G G' ,    Q R = M Q + 0.004 Q |M Q| ,    Q <- Q
+    M  <- momentum M + (1 - momentum) G G'
+    Q' R = M Q + Q diag(0.004 |M Q| + 1e-6 |M|) ,    Q <- Q'
     ```
 
-    as in SOAP (arXiv 2409.11321), but that of `M` nothing is kept besides its
+    with `|M Q|` the lengths of the columns. So it is in SOAP (arXiv 2409.11321), but
+    for the second summand, and that of `M` nothing is kept besides its
     eigenvalues: `M Q` is taken for `Q diag(eigenvalues)`, which it is where `Q` has its
-    eigenvectors. So there is no second matrix, and no product for it in other steps.
+    eigenvectors. Thus there is no second matrix, and no product for it in other steps.
 
     Args:
         basis: Matrix `Q` with orthonormal columns.
@@ -64,15 +66,17 @@ def moved_basis(
     [3.0, 1.0]
     """
     average = momentum * basis * eigenvalues + (1 - momentum) * product
-    size = tf.norm(average)
+    size = tf.reduce_max(tf.abs(average))  # no squares, for these overflow
+    relative = tf.math.divide_no_nan(average, size)
+    columns = tf.norm(relative, axis=0)
     # What has no gradient at all keeps its basis; the sum has a full rank.
-    kept = INERTIA * tf.norm(average, axis=0) + 1e-6 * size
-    q, r = tf.linalg.qr(tf.math.divide_no_nan(average + kept * basis, size))
+    kept = INERTIA * columns + 1e-6 * tf.norm(columns)
+    q, r = tf.linalg.qr(relative + kept * basis)
     values = tf.linalg.diag_part(r)
     # Either sign of a column is right; the old one is kept.
     q *= tf.where(values < 0, -tf.ones_like(values), tf.ones_like(values))
-    found = tf.maximum(size * tf.abs(values) - kept, 0)
-    is_measured = size > 0
+    found = size * tf.maximum(tf.abs(values) - kept, 0)
+    is_measured = (size > 0) & tf.math.is_finite(size)
     return (
         tf.where(is_measured, q, basis),
         tf.where(is_measured, found, eigenvalues),
@@ -117,8 +121,8 @@ class Eigenbases(Part):
             more than so many numbers for each element of it. Defaults to `4.5`, our
             choice: a matrix that is four times as long as wide has 4.25.
         interval: Positive integer: a weight's bases are moved every so many steps, the
-            weights in turn, and in the first four steps all. Defaults to `5`, our
-            choice (SOAP: 10).
+            weights in turn; in the first four steps all are, and those that have seen
+            no gradient before. Defaults to `5`, our choice (SOAP: 10).
         momentum: Float in [0, 1), how much of the averages of `G G'` and `G' G` stays
             when bases are moved. Defaults to `0.9`, our choice.
 
@@ -193,23 +197,24 @@ class Eigenbases(Part):
     def _turned(self, vectors, indices, ways: Sequence[str]) -> list[tf.Tensor]:
         packing = Packing([self._specs[i] for i in indices])
         tensors = packing.unpack(vectors)
-        for sides, places in self._alike(indices).items():
+        for (sides, _), places in self._alike(indices).items():
             x = tf.stack([tf.reshape(tensors[n], sides) for n in places])
             for axis, way in enumerate(ways):
                 bases = [self._bases[indices[n]][axis] for n in places]
-                if q := [basis.vectors.value for basis in bases if basis]:
+                if q := [basis.vectors.value for basis in bases if basis is not None]:
                     x = tf.einsum(way, x, tf.stack(q))
             for n, kernel in zip(places, tf.unstack(x), strict=True):
                 tensors[n] = tf.reshape(kernel, tensors[n].shape)
         return packing.pack(tensors)
 
-    def _alike(self, indices: Sequence[int]) -> dict[tuple[int, int, int], list[int]]:
-        """Places of kernels by their sides: those that are alike are turned at once."""
-        places: dict[tuple[int, int, int], list[int]] = {}
+    def _alike(self, indices: Sequence[int]) -> dict[tuple, list[int]]:
+        """Places of kernels by sides and dtype: those alike are turned at once."""
+        places: dict[tuple, list[int]] = {}
         for n, i in enumerate(indices):
             if i in self._bases:
-                sides = kernel_sides(self._specs[i].shape)
-                places.setdefault(sides, []).append(n)
+                spec = self._specs[i]
+                key = kernel_sides(spec.shape), spec.dtype
+                places.setdefault(key, []).append(n)
         return places
 
     def move(self, gradients: Sequence[tf.Tensor], step: Step) -> None:
@@ -223,7 +228,7 @@ class Eigenbases(Part):
                 self._move_if(is_due | (number < EARLY), i, gradient)
 
     def _move_if(self, is_due: tf.Tensor, index: int, gradient: tf.Tensor) -> None:
-        """Moves all bases of a weight, in one branch: a graph has one for each."""
+        """Moves all bases of a weight, in one `tf.cond` for each weight."""
         kernel = tf.reshape(gradient, kernel_sides(gradient.shape))
         bases = {
             axis: basis
@@ -241,6 +246,9 @@ class Eigenbases(Part):
 
         variables = [variable for basis in bases.values() for variable in basis]
         before = [variable.value for variable in variables]
-        after = tf.cond(is_due, moved, lambda: [tf.identity(x) for x in before])
+        is_new = tf.reduce_all([tf.reduce_all(x <= 0) for x in before[1::2]])
+        after = tf.cond(
+            is_due | is_new, moved, lambda: [tf.identity(x) for x in before]
+        )
         for variable, value in zip(variables, after, strict=True):
             variable.assign(value)

@@ -34,9 +34,9 @@ def named_direction(
 
     Args:
         direction: "diagonal"; "adam", the same without curvature; "orthogonal", its
-            matrices made orthogonal; "rotated", Adam's scale in eigenbases; a
-            `Direction`, of which a copy is made; or what `direction_config` made of
-            one.
+            matrices made orthogonal; "rotated", Adam's scale in eigenbases of short
+            matrices, the others made orthogonal; a `Direction`, of which a copy is
+            made; or what `direction_config` made of one.
         **constants: Those of `FLAT`, or None for what a direction has by itself.
 
     Raises:

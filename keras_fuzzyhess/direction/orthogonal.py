@@ -1,4 +1,4 @@
-"""A direction whose matrices are replaced by the nearest orthogonal ones."""
+"""A direction whose matrices, if not in eigenbases, are made nearly orthogonal."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -161,11 +161,12 @@ class Orthogonal(Direction):
 
     A matrix of gradients has a few large singular values, and a step along them leaves
     all others where they are. The nearest orthogonal matrix goes along all of them
-    alike. Weights that are no matrices (`state/matrices.py`) keep the direction that
-    they have. Columns are the last axis: the kernel of a convolution is a matrix with a
-    column for each of its outputs, that of an attention one for each place in a head.
-    Biases with two axes, as a GRU's, are matrices as well. Rows that are zeros, as
-    those of words of an embedding that no minibatch has had yet, stay zeros.
+    alike. Weights that are no matrices (`state/matrices.py`), and matrices for which
+    the other direction has bases, keep the direction that they have. Columns are the
+    last axis: the kernel of a convolution is a matrix with a column for each of its
+    outputs, that of an attention one for each place in a head. Biases with two axes, as
+    a GRU's, are matrices as well. Rows that are zeros, as those of words of an
+    embedding that no minibatch has had yet, stay zeros.
 
     The work grows with the shorter side `a`, of which a long one is cut into blocks of
     at most `longest_side`, each made orthogonal at its own norm: for each element and

@@ -74,7 +74,8 @@ def adam_scale(
     """Adam's scale of each weight, `sqrt(v) + floor mean(sqrt(v)) + epsilon`.
 
     Without a floor, where gradients are rounding alone steps are as long as elsewhere.
-    Of an outer product rows and columns have floors of their own.
+    Of an outer product it is `(rows + floor + epsilon) (columns + floor mean(sqrt(v)) +
+    epsilon)`, for rows are about 1.
 
     Args:
         gradient_scale: List of vectors or outer products `sqrt(v)`.

@@ -35,6 +35,7 @@ class ProbeSchedule:
     """Which probe a step takes.
 
     At first every `interval`-th step takes one of each kind, half an interval apart.
+    Where no direction asks for curvature, its probes are left out.
     As the training goes on, what they measure changes less from step to step, and they
     become rarer: a curvature probe is due where
 

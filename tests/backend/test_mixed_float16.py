@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(96, 6)).astype("float32")
 Y = (X[:, :1] * X[:, 1:2]).astype("float32")
 OPTIMIZERS = {
-    "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2),
+    "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2, curvature_power=0.5),
     "SALO": lambda: FuzzyHess.salo(),
 }
 

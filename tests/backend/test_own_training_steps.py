@@ -13,7 +13,7 @@ from keras_fuzzyhess import AveragesInValidation, FuzzyHess
 from tests.helpers.fast import first_fast
 
 OPTIMIZERS = {
-    "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2),
+    "FuzzyHess": lambda: FuzzyHess(seed=1, probe_interval=2, curvature_power=0.5),
     "SALO": lambda: FuzzyHess.salo(),
 }
 RNG = np.random.default_rng(0)

@@ -51,7 +51,7 @@ def embedding_with_adapter():
 @each_value_fast(
     build=[float8, adapters, int8_with_adapters, embedding_with_adapter],
     make=[
-        lambda: FuzzyHess(seed=0, probe_interval=2),
+        lambda: FuzzyHess(seed=0, probe_interval=2, curvature_power=0.5),
         lambda: FuzzyHess(seed=0, gradient_accumulation_steps=2, weight_decay=0.1),
         lambda: FuzzyHess(seed=0, use_ema=False),
         SALO,

@@ -125,8 +125,8 @@ def test_what_is_saved_goes_on_to_the_bit(make, tmp_path):
 def test_two_replicas_and_xla_take_the_same_steps(make, request):
     """Weights after some steps differ by a hundredth of the way gone, at most.
 
-    By more where gradients have shown few directions yet: which basis the others get is
-    a matter of rounding.
+    By more in eigenbases: where gradients have shown few directions yet, rounding has a
+    part in which basis the others get.
     """
     most = 0.05 if request.node.callspec.id == "rotated" else 0.01
     plain = model_with(make)

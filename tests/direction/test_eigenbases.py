@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.direction import Diagonal, Eigenbases
+from keras_fuzzyhess.direction import Diagonal, Eigenbases, Orthogonal, Routed
 from keras_fuzzyhess.direction.eigenbases import moved_basis
 from keras_fuzzyhess.measure.curvature import hessian_vector_product
 from keras_fuzzyhess.measure.curvature_average import Curvature
@@ -168,13 +168,94 @@ def test_nothing_measured_moves_no_basis():
     np.testing.assert_array_equal(zeros, eigenvalues)
 
 
-def test_a_basis_is_orthogonal_however_small_or_singular_the_gradients():
-    for size in (1e-18, 1e-6, 1.0, 1e9):
-        column = size * RANDOM.normal(size=(6, 1)).astype("float32")
-        found, _ = moved_basis(
-            tf.eye(6), tf.zeros(6), tf.constant(column @ column.T), 0.9
+@pytest.mark.parametrize("size", [1e-15, 1e-6, 1.0, 1e9, 1e15])
+def test_a_basis_is_that_of_singular_gradients_however_large(size):
+    column = (size * RANDOM.normal(size=(6, 1))).astype("float32")
+    square = tf.constant(column @ column.T)
+    found, eigenvalues = moved_basis(tf.eye(6), tf.zeros(6), square, 0.0)
+    np.testing.assert_allclose(found.numpy().T @ found, np.eye(6), atol=1e-5)
+    length = np.linalg.norm(column / size)
+    first = found.numpy()[:, 0] * np.sign(column[0])
+    np.testing.assert_allclose(first, column[:, 0] / size / length, atol=0.02)
+    assert np.isfinite(eigenvalues).all()
+
+
+def test_gradients_too_large_to_be_squared_move_no_basis():
+    infinite = tf.fill((3, 3), np.float32(np.inf))
+    basis, eigenvalues = moved_basis(tf.eye(3), tf.ones(3), infinite, 0.9)
+    np.testing.assert_array_equal(basis, np.eye(3))
+    np.testing.assert_array_equal(eigenvalues, np.ones(3))
+
+
+def test_one_huge_gradient_leaves_all_state_finite():
+    x = tf.constant(RANDOM.normal(size=(16, 4)).astype("float32"))
+    w, factor = tf.Variable(tf.ones((4, 3))), tf.Variable(1.0)
+    optimizer = FuzzyHess(seed=0)
+    for step in range(12):
+        factor.assign(1e11 if step == 3 else 1.0)
+        optimizer.minimize(lambda: factor * tf.reduce_mean((x @ w) ** 2), [w])
+    assert all(np.isfinite(v.numpy()).all() for v in optimizer.variables)
+    assert optimizer.diagnostics["skipped_steps"] == 0
+
+
+def test_a_weight_whose_first_gradient_comes_late_gets_bases_then():
+    """It comes in a step in which it is another weight's turn, and not again."""
+    weights = [tf.zeros((3, 4)), tf.zeros((2, 5))]
+    bases, packing = built(weights, interval=10), Packing(weights)
+    for number in range(25):
+        late = 1.0 if number == 15 else 0.0
+        gradients = [RANDOM.normal(size=(3, 4)), late * RANDOM.normal(size=(2, 5))]
+        packed = packing.pack([tf.constant(g, tf.float32) for g in gradients])
+        bases.move(packed, Step(tf.constant(number), [0, 1]))
+    turn = dense_turn(bases, weights)[12:, 12:]
+    assert np.abs(turn - np.eye(10)).max() > 0.1
+
+
+def test_weights_of_two_dtypes_have_bases_side_by_side():
+    single, double = (
+        tf.Variable(tf.ones((4, 3))),
+        tf.Variable(tf.ones((4, 3), "float64")),
+    )
+    optimizer = FuzzyHess(seed=0)
+    for _ in range(6):
+        optimizer.minimize(
+            lambda: (
+                tf.reduce_sum(single**2) + tf.cast(tf.reduce_sum(double**2), "float32")
+            ),
+            [single, double],
         )
-        np.testing.assert_allclose(found.numpy().T @ found, np.eye(6), atol=1e-5)
+    for weight in (single, double):
+        assert float(tf.reduce_sum(weight**2)) < 12
+
+
+def test_matrices_with_bases_are_not_made_orthogonal_and_others_are():
+    """A random gradient, in the first step."""
+    short = tf.Variable(tf.zeros((4, 4)))
+    oblong = tf.Variable(tf.zeros((2, 40)))
+    slope = RANDOM.normal(size=(4, 4)).astype("float32")
+    row = RANDOM.normal(size=(2, 40)).astype("float32") + 1
+    scaled = Diagonal(curvature_power=0.0, gradient_share=0.0, basis=Eigenbases())
+    direction = Orthogonal(scaled)
+    direction.build([short, oblong], FuzzyHess().add_variable)
+    packing = Packing([short, oblong])
+    course = direction(
+        packing.pack([tf.constant(slope), tf.constant(row)]),
+        None,
+        Step(tf.constant(0), [0, 1]),
+    )
+    alone, _ = packing.unpack(course.vectors)
+    plain = scaled.copy()
+    plain.build([short, oblong], FuzzyHess().add_variable)
+    unmade = plain(
+        packing.pack([tf.constant(slope), tf.constant(row)]),
+        None,
+        Step(tf.constant(0), [0, 1]),
+    )
+    same, other = packing.unpack(unmade.vectors)
+    np.testing.assert_allclose(alone, same, atol=1e-6)
+    assert np.abs(packing.unpack(course.vectors)[1] - other).max() > 1e-3
+    routed = Routed(matrices=scaled, others=Diagonal())
+    assert routed.turns(short) and not routed.turns(oblong)
 
 
 def hessian_of(loss_fn, weights):

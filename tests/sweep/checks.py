@@ -10,7 +10,9 @@ from tests.sweep.data_kinds import dataset
 
 OPTIMIZERS = {
     # Probes of every kind within three steps.
-    "fuzzyhess": lambda **kwargs: FuzzyHess(seed=1, probe_interval=2, **kwargs),
+    "fuzzyhess": lambda **kwargs: FuzzyHess(
+        **{"seed": 1, "probe_interval": 2, "curvature_power": 0.5, **kwargs}
+    ),
     "salo": lambda **kwargs: SALO(**kwargs),
 }
 
