@@ -13,10 +13,6 @@ from keras_fuzzyhess.parts import Part, Step
 from keras_fuzzyhess.state.matrices import kernel_sides, matrix_sides
 from keras_fuzzyhess.state.packing import Packing, specs_of
 
-INTO = "kvio,kvw->kwio", "kwjo,kji->kwio", "kwip,kpo->kwio"
-OUT_OF = "kvio,kwv->kwio", "kwjo,kij->kwio", "kwip,kop->kwio"
-"""Products of kernels, window by inputs by outputs, and the basis of each axis."""
-
 INERTIA = 4e-3
 """Of each old vector so much goes into the new one, as a share of its length. Without,
 where gradients have shown few directions yet, rounding alone would decide which vectors
@@ -83,6 +79,36 @@ def moved_basis(
     )
 
 
+def interval_at(step: tf.Tensor, interval: int, thinning: float) -> tf.Tensor:
+    """`interval`, doubled after `thinning (2**n - 1)` steps for every positive `n`.
+
+    At most a thousandfold.
+
+    Example:
+
+    >>> [int(interval_at(tf.constant(n), 5, 100.0)) for n in (99, 100, 299, 300)]
+    [5, 10, 10, 20]
+    """
+    # A little more, for logarithms are rounded.
+    ratio = 1 + (tf.cast(step, tf.float32) + 1e-3) / thinning
+    level = tf.minimum(tf.floor(tf.math.log(ratio) / math.log(2)), 10.0)
+    return interval * tf.cast(2.0**level, tf.int32)
+
+
+def _turned_along(axis: int, x: tf.Tensor, q: tf.Tensor, into: bool) -> tf.Tensor:
+    """Kernels, window by inputs by outputs, times the bases of one axis.
+
+    As products of matrices, for `tf.einsum` transposes first, which takes longer.
+    """
+    if axis == 2:
+        return tf.matmul(x, q[:, tf.newaxis], transpose_b=not into)
+    if axis == 1:
+        return tf.matmul(q[:, tf.newaxis], x, transpose_a=into)
+    count, window, inputs, outputs = x.shape
+    flat = tf.reshape(x, [count, window, inputs * outputs])
+    return tf.reshape(tf.matmul(q, flat, transpose_a=into), x.shape)
+
+
 class _Basis(NamedTuple):
     """The basis of one axis of a kernel, and the eigenvalues that belong to it."""
 
@@ -123,6 +149,10 @@ class Eigenbases(Part):
         interval: Positive integer: a weight's bases are moved every so many steps, the
             weights in turn; in the first four steps all are, and those that have seen
             no gradient before. Defaults to `5`, our choice (SOAP: 10).
+        thinning: Float of at least 1, number of steps after which bases are moved half
+            as often; after three times as many a quarter as often, and so on. Defaults
+            to `100.0`, our choice: what gradients have in common changes ever more
+            slowly, and moving bases takes as long as all else of the step.
         momentum: Float in [0, 1), how much of the averages of `G G'` and `G' G` stays
             when bases are moved. Defaults to `0.9`, our choice.
 
@@ -146,12 +176,14 @@ class Eigenbases(Part):
     longest_side: int = 256
     largest_size: float = 4.5
     interval: int = 5
+    thinning: float = 100.0
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
         self.longest_side = check_integer("longest_side", self.longest_side, 2)
         self.largest_size = check_between("largest_size", self.largest_size, 2, 1e12)
         self.interval = check_integer("interval", self.interval, 1)
+        self.thinning = check_between("thinning", self.thinning, 1, 1e9)
         self.momentum = check_momentum("momentum", self.momentum)
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
@@ -186,23 +218,23 @@ class Eigenbases(Part):
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:
         """Packed vectors of some weights in their bases, `Q_L' X Q_R`."""
-        return self._turned(vectors, indices, INTO)
+        return self._turned(vectors, indices, into=True)
 
     def out_of(
         self, vectors: Sequence[tf.Tensor], indices: Sequence[int]
     ) -> list[tf.Tensor]:
         """The way back, `Q_L X Q_R'`."""
-        return self._turned(vectors, indices, OUT_OF)
+        return self._turned(vectors, indices, into=False)
 
-    def _turned(self, vectors, indices, ways: Sequence[str]) -> list[tf.Tensor]:
+    def _turned(self, vectors, indices, into: bool) -> list[tf.Tensor]:
         packing = Packing([self._specs[i] for i in indices])
         tensors = packing.unpack(vectors)
         for (sides, _), places in self._alike(indices).items():
             x = tf.stack([tf.reshape(tensors[n], sides) for n in places])
-            for axis, way in enumerate(ways):
+            for axis in range(3):
                 bases = [self._bases[indices[n]][axis] for n in places]
                 if q := [basis.vectors.value for basis in bases if basis is not None]:
-                    x = tf.einsum(way, x, tf.stack(q))
+                    x = _turned_along(axis, x, tf.stack(q), into)
             for n, kernel in zip(places, tf.unstack(x), strict=True):
                 tensors[n] = tf.reshape(kernel, tensors[n].shape)
         return packing.pack(tensors)
@@ -221,10 +253,11 @@ class Eigenbases(Part):
         """Moves the bases that are due, by the packed gradients of a step."""
         packing = Packing([self._specs[i] for i in step.indices])
         number = tf.cast(step.number, tf.int32)
+        interval = interval_at(number, self.interval, self.thinning)
         turns = {i: turn for turn, i in enumerate(self._bases)}
         for i, gradient in zip(step.indices, packing.unpack(gradients), strict=True):
             if i in self._bases:
-                is_due = tf.equal((number + turns[i]) % self.interval, 0)
+                is_due = tf.equal((number + turns[i]) % interval, 0)
                 self._move_if(is_due | (number < EARLY), i, gradient)
 
     def _move_if(self, is_due: tf.Tensor, index: int, gradient: tf.Tensor) -> None:

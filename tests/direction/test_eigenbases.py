@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.direction import Diagonal, Eigenbases, Orthogonal, Routed
-from keras_fuzzyhess.direction.eigenbases import moved_basis
+from keras_fuzzyhess.direction.eigenbases import interval_at, moved_basis
 from keras_fuzzyhess.measure.curvature import hessian_vector_product
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.parts import Step
@@ -211,6 +211,26 @@ def test_a_weight_whose_first_gradient_comes_late_gets_bases_then():
     assert np.abs(turn - np.eye(10)).max() > 0.1
 
 
+def test_bases_are_moved_less_and_less_often():
+    """Of one weight: 4 early, then every 5th step, every 10th, every 20th, ..."""
+    weights = [tf.zeros((3, 4))]
+    bases, moves, before = built(weights, thinning=20.0), [], None
+    for number in range(300):
+        gradient = tf.constant(RANDOM.normal(size=12), tf.float32)
+        bases.move([gradient], Step(tf.constant(number), [0]))
+        after = dense_turn(bases, weights)
+        if before is None or (after != before).any():
+            moves.append(number)
+        before = after
+    expected = [0, 1, 2, 3, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 160, 200, 240]
+    assert moves == [*expected, 280]
+
+
+def test_an_interval_ends_growing():
+    last = tf.constant(2**31 - 1)
+    assert int(interval_at(last, 5, 1.0)) == 5 * 2**10
+
+
 def test_weights_of_two_dtypes_have_bases_side_by_side():
     single, double = (
         tf.Variable(tf.ones((4, 3))),
@@ -367,6 +387,7 @@ def test_replicas_have_the_same_bases_to_the_bit(curvature_power):
         ("largest_size", 1.5),
         ("interval", 0),
         ("interval", 2.5),
+        ("thinning", 0.5),
         ("momentum", 1.0),
     ],
 )
