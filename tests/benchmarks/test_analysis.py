@@ -77,8 +77,8 @@ def test_ablations_are_compared_with_the_same_seeds(tmp_path):
     made = Results(tmp_path)
     made.add(record("fuzzyhess", [9.0, 8.0], seed=1))
     made.add(record("fuzzyhess", [9.0, 4.0], seed=0))
-    made.add(record("p = 1", [9.0, 6.0], seed=0))
-    assert analysis.ablation_ratio(made, "quadratic", "p = 1") == 1.5
+    made.add(record("p = 0.5", [9.0, 6.0], seed=0))
+    assert analysis.ablation_ratio(made, "quadratic", "p = 0.5") == 1.5
 
 
 def test_a_table_of_made_up_results(results):
