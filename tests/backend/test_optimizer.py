@@ -52,7 +52,10 @@ def test_hand_written_loop_with_two_optimizers():
     )
     # Neither side has a minimum to step to: each is always ahead of its average, and
     # the default rules would lengthen the steps without end.
-    optimizers = [FuzzyHess(0.067, seed=i, rule_base=held_gain()) for i in range(2)]
+    optimizers = [
+        FuzzyHess(0.067, seed=i, rule_base=held_gain(), direction="orthogonal")
+        for i in range(2)
+    ]
     target = tf.constant([2.0, -1.0])
 
     def entropy(label, logit):

@@ -11,10 +11,21 @@ import tensorflow as tf
 from keras_fuzzyhess import FuzzyHess
 from tests.contract.problems import Problem, dense
 from tests.helpers import networks
-from tests.helpers.small_training import measures_curvature, probes_in
+from tests.helpers.small_training import (
+    has_bases,
+    measures_curvature,
+    probes_in,
+)
 
 COMPARED = 5
 """Epochs in which each step is compared: 20 steps, with probes of every kind."""
+
+TOLERANCE = 1e-4
+"""Of weights and of what was measured, beside eager code."""
+
+IN_EIGENBASES = 1e-2
+"""The same there: where gradients have shown few directions yet, rounding has a part in
+which basis the others get."""
 
 FURTHER = 35
 """Epochs after them, at whose end every mode has learned every problem."""
@@ -106,7 +117,7 @@ def holds(
     eager: Train = minimize,
     scope: Callable = contextlib.nullcontext,
     prepare: Callable[[keras.Model], None] = lambda model: None,
-    tolerance: float = 1e-4,
+    tolerance: float = TOLERANCE,
     further: int = FURTHER,
     **compiled,
 ) -> keras.Model:
@@ -137,6 +148,8 @@ def holds(
     start = [v.numpy() for v in model.trainable_variables]
 
     first_loss, same = (mean_loss(each, problem) for each in (model, reference))
+    if tolerance == TOLERANCE and has_bases(reference.optimizer):
+        tolerance = IN_EIGENBASES
     assert first_loss == pytest.approx(same, rel=tolerance)
 
     eager(reference, problem.batches(), COMPARED)

@@ -52,6 +52,12 @@ def probes_in(steps, optimizer):
     return np.sum(due)
 
 
+def has_bases(optimizer):
+    """Whether its direction, or that of the one in it, works in eigenbases."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return optimizer.algorithm.direction.basis is not None
+
+
 def measures_curvature(optimizer):
     """Whether its direction asks for it; one of SALO always does."""
     return optimizer.algorithm.curvature is not None
