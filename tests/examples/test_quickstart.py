@@ -4,11 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
+from tests.helpers.small_training import probes_in
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "quickstart.py"
 
@@ -25,9 +24,8 @@ def test_trains_both_prints_a_table_and_draws(tmp_path):
     header = next(i for i, line in enumerate(lines) if line.startswith("optimizer"))
     rows = [line.split() for line in lines[header + 1 : header + 3]]
     assert [row[0] for row in rows] == ["fuzzyhess", "adam"]
-    steps, interval = 63, FuzzyHess().probe_interval
-    probes = np.sum([ProbeSchedule(interval).due(step) for step in range(steps)])
-    evaluations = str(steps + probes)
+    steps = 63
+    evaluations = str(steps + probes_in(steps, FuzzyHess()))
     assert rows[0][6] == rows[1][6] == evaluations, "equal gradient evaluations"
     for row in rows:
         assert float(row[5]) < 1.0, "training loss"

@@ -3,6 +3,7 @@
 python -m tests.tuner.searches TUNER DIRECTORY
 """
 
+import functools
 import os
 import sys
 
@@ -11,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from sklearn.datasets import load_digits
 
+from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.fuzzy import infer
 from keras_fuzzyhess.tuner import (
     TPE,
@@ -61,7 +63,13 @@ def tuner(name, directory, hypermodel=None, **kwargs):
     make, arguments = TUNERS[name]
     if hypermodel is None:
         hypermodel = FuzzyHessHyperModel(
-            network, search="outputs", loss=LOSS, metrics=["accuracy"]
+            network,
+            search="outputs",
+            # With curvature, for else trials that differ in `beta_3` alone are the same
+            # but for rounding.
+            optimizer_fn=functools.partial(FuzzyHess, direction="orthogonal"),
+            loss=LOSS,
+            metrics=["accuracy"],
         )
     return make(
         hypermodel,
