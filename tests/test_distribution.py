@@ -1,5 +1,6 @@
 """Wheel and sdist hold what they should, and the wheel runs without the checkout."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -85,4 +86,4 @@ def test_readme_example_runs_where_the_wheel_is_installed(distributions, tmp_pat
     imported = run(python, "-I", "-c", origin, cwd=tmp_path).strip()
     assert Path(imported).is_relative_to(installed)
     example = ROOT / "tests" / "helpers" / "readme_example.py"
-    assert "Epoch 30/30" in run(python, "-I", example, cwd=tmp_path)
+    assert re.search(r"Epoch (\d+)/\1\b", run(python, "-I", example, cwd=tmp_path))
