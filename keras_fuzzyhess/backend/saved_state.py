@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 import keras
 import numpy as np
 
-LAYOUT_VERSION = 12
+LAYOUT_VERSION = 13
 """Version of which variables there are and what they mean. Raised when that changes."""
 
 VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY = "layout_version", "checksum", "optimizer"
@@ -159,6 +159,25 @@ def _check_version(version: object) -> None:
         )
 
 
+def _directions_differ(saved: Iterable[str], own: Iterable[str]) -> str:
+    """What the names of variables tell of two directions, if these differ."""
+    of_saved, of_own = (
+        dict.fromkeys(
+            part
+            for name in sorted(names)
+            if name.startswith("direction.")
+            for part in name.split(".")[1:-1]
+        )
+        for names in (saved, own)
+    )
+    if of_saved.keys() == of_own.keys():
+        return ""
+    return (
+        f"It was saved with another `direction`, which has {_listed(of_saved)} where "
+        f"this one has {_listed(of_own)}. "
+    )
+
+
 def check_state_fits(
     values: Mapping[str, np.ndarray], variables: Mapping[str, keras.Variable]
 ) -> None:
@@ -187,7 +206,8 @@ def check_state_fits(
             f"{what}, which take {len(variables)} variables. Received: {len(values)}. "
             f"Expected and not received: {_listed(variables.keys() - values.keys())}. "
             "Received and not expected: "
-            f"{_listed(values.keys() - variables.keys())}. {remedy}"
+            f"{_listed(values.keys() - variables.keys())}. "
+            f"{_directions_differ(values, variables)}{remedy}"
         )
     for name, variable in variables.items():
         value = values[name]

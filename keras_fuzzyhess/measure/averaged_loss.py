@@ -8,7 +8,9 @@ minibatch and hence with little sampling noise, tells on which side the step len
 It is measured in scatters: the geometric mean of how much minibatches differ in their
 loss, and of how much they differ in the difference. The first alone would hide swings
 where outliers or wrong labels make losses differ much; the second alone would stop the
-gain early on, when the difference is small and hardly differs.
+gain early on, when the difference is small and hardly differs. Where the loss falls by
+orders of magnitude, that of the last few probes counts: beside the losses of before, no
+swing would be seen.
 
 Weights that are ahead promise that the loss at the average falls too, as the average
 follows them. Where it does not, something else moves the loss: another network that
@@ -45,6 +47,7 @@ class AveragedLoss(NamedTuple):
             `share sqrt(|change of L(average)| |change of L(w) - L(average)|)` between
             two probes. Its square is the scatter. Few minibatches that differ much from
             all others hardly enter it, as they would enter a mean difference.
+        recent_root_scatter: The same over the last few probes.
         last: `L(average)` at the last probe.
         last_difference: `L(w) - L(average)` at the last probe.
         lead: Average of `L(average) - L(w)`: how far the weights are ahead.
@@ -56,6 +59,7 @@ class AveragedLoss(NamedTuple):
     count: tf.Tensor
     excess: tf.Tensor
     root_scatter: tf.Tensor
+    recent_root_scatter: tf.Tensor
     last: tf.Tensor
     last_difference: tf.Tensor
     lead: tf.Tensor
@@ -69,6 +73,8 @@ def observe_averaged_loss(
     averaged_loss: tf.Tensor,
     gain: tf.Tensor,
     slowest: float,
+    recent: float,
+    outgrown: float,
     difference_share: float,
     strongest: float,
     early: float,
@@ -82,6 +88,8 @@ def observe_averaged_loss(
         averaged_loss: Scalar loss of the same minibatch at the averaged weights.
         gain: Scalar, the gain with which the weights have come here.
         slowest: Float in [0, 1]. This and all others as in `AveragedLossTrend`.
+        recent: Float in [0, 1].
+        outgrown: Float of at least 1.
         difference_share: Positive float.
         strongest: Float of at least 0.
         early: Float of at least 1.
@@ -93,10 +101,10 @@ def observe_averaged_loss(
 
     Example:
 
-    >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 8)
+    >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 9)
     >>> for losses in [(3.0, 2.0), (5.0, 1.0)]:
     ...     statistics = observe_averaged_loss(
-    ...         statistics, *losses, 1.0, 0.1, 0.75, 2.0, 3.0, 0.1
+    ...         statistics, *losses, 1.0, 0.1, 0.5, 3.0, 0.75, 2.0, 3.0, 0.1
     ...     )
     >>> round(float(statistics.root_scatter) ** 2, 4)  # of changes of 1 and 3
     1.299
@@ -113,10 +121,12 @@ def observe_averaged_loss(
         # The first probe has none before it to be compared with.
         return tf.where(count > 0, mix(average, new, rate), 0.0)
 
+    root = tf.sqrt(difference_share * geometric_mean)
     root_scatter = between_probes(
-        statistics.root_scatter,
-        tf.sqrt(difference_share * geometric_mean),
-        memory_rate(count, slowest),
+        statistics.root_scatter, root, memory_rate(count, slowest)
+    )
+    recent_root_scatter = between_probes(
+        statistics.recent_root_scatter, root, memory_rate(count, recent)
     )
     rate = memory_rate(count, slowest_fall)
     lead = between_probes(statistics.lead, -difference, rate)
@@ -128,8 +138,9 @@ def observe_averaged_loss(
     )
     most = strongest * (root_change**2 + tf.abs(lead))
     fall = tf.clip_by_value(fall, -most, most)
+    scatter = tf.minimum(root_scatter**2, outgrown * recent_root_scatter**2)
     # Minibatches that do not differ leave rounding, which is no difference either.
-    scatter = tf.maximum(root_scatter**2, ROUNDING * tf.abs(averaged_loss))
+    scatter = tf.maximum(scatter, ROUNDING * tf.abs(averaged_loss))
     excess = tf.where(count > 0, tf.math.divide_no_nan(difference, scatter), 0.0)
     # What a small gain has measured would else be more than the trend can show, and
     # hide what a larger one measures for as long as it is remembered.
@@ -142,6 +153,7 @@ def observe_averaged_loss(
             tf.maximum(slowest, early / (count + early)),
         ),
         root_scatter=root_scatter,
+        recent_root_scatter=recent_root_scatter,
         last=averaged_loss,
         last_difference=difference,
         lead=lead,
@@ -187,7 +199,7 @@ def averaged_loss_trend(statistics: AveragedLoss, gain: tf.Tensor) -> tf.Tensor:
 
     Example:
 
-    >>> unknown = AveragedLoss(*(tf.constant(0.0),) * 8)
+    >>> unknown = AveragedLoss(*(tf.constant(0.0),) * 9)
     >>> swinging = unknown._replace(excess=tf.constant(0.5))
     >>> [float(averaged_loss_trend(swinging, gain)) for gain in (1.0, 0.5)]
     [-0.5, -0.25]
@@ -220,7 +232,7 @@ def averaged_loss_fall(
 
     Example:
 
-    >>> unknown = AveragedLoss(*(tf.constant(0.0),) * 8)
+    >>> unknown = AveragedLoss(*(tf.constant(0.0),) * 9)
     >>> ahead = unknown._replace(count=tf.constant(9.0), lead=tf.constant(1.0))
     >>> falls = (ahead._replace(fall=tf.constant(fall)) for fall in (0.75, 0.1, -0.1))
     >>> [round(float(averaged_loss_fall(x, 0.5, 0.1, 1.5)), 1) for x in falls]
@@ -265,6 +277,11 @@ class AveragedLossTrend(Part):
         promised: Positive float, see `promised_fall`.
         slowest: Float in [0, 1], least rate of the averages of losses. Defaults to
             `0.1`, a memory of about 10 probes.
+        recent: Float in [0, 1], least rate of the average of the scatter over the last
+            few probes. Defaults to `0.5`.
+        outgrown: Float in [1, 1e6]: the scatter is at most so many times that of the
+            last few probes. Defaults to `3.0`: where the loss does not fall by orders
+            of magnitude, that hardly ever decides.
         difference_share: Float in [1e-6, 1e6], the share of the difference of two
             minibatches that counts as the scatter of one. By the square root of two for
             independent ones; a little more, for a mean of roots is less than the root
@@ -301,6 +318,8 @@ class AveragedLossTrend(Part):
 
     promised: float
     slowest: float = 0.1
+    recent: float = 0.5
+    outgrown: float = 3.0
     difference_share: float = 0.75
     strongest: float = 2.0
     early: float = 3.0
@@ -311,6 +330,8 @@ class AveragedLossTrend(Part):
         check_constants(
             self,
             slowest=(0, 1),
+            recent=(0, 1),
+            outgrown=(1, 1e6),
             difference_share=(1e-6, 1e6),
             strongest=(0, 1e6),
             early=(1, 1e6),
@@ -336,6 +357,8 @@ class AveragedLossTrend(Part):
             averaged_loss,
             gain,
             self.slowest,
+            self.recent,
+            self.outgrown,
             self.difference_share,
             self.strongest,
             self.early,

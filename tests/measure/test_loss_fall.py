@@ -32,6 +32,8 @@ def taken_in(statistics, loss, averaged_loss, promised):
         averaged_loss,
         tf.constant(1.0),
         SLOWEST,
+        AveragedLossTrend.recent,
+        AveragedLossTrend.outgrown,
         AveragedLossTrend.difference_share,
         STRONGEST,
         AveragedLossTrend.early,

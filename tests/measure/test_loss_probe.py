@@ -55,6 +55,7 @@ def moving_averages(values, first, slowest):
         {},
         {"slowest": 0.3, "difference_share": 0.5},
         {"strongest": 1.0, "early": 12.0},
+        {"recent": 0.8, "outgrown": 1.0},
     ],
 )
 def test_statistics_are_weighted_means(constants):
@@ -65,9 +66,11 @@ def test_statistics_are_weighted_means(constants):
     trend = AveragedLossTrend(PROMISED, **constants)
     changes = np.diff(averaged), np.diff(losses - averaged)
     roots = np.sqrt(trend.difference_share * np.sqrt(np.abs(changes[0] * changes[1])))
+    recent = moving_averages(roots, 1, trend.recent)
     roots = moving_averages(roots, 1, trend.slowest)
     excess = np.zeros(40)
-    excess[1:] = (losses - averaged)[1:] / roots**2
+    scatter = np.minimum(roots**2, trend.outgrown * recent**2)
+    excess[1:] = (losses - averaged)[1:] / scatter
     strong = np.abs(excess) > trend.strongest
     assert strong.any() and not strong.all()
     excess = np.clip(excess, -trend.strongest, trend.strongest) / gains
@@ -268,3 +271,35 @@ def test_rules_make_up_for_a_learning_rate_sixteen_times_as_long():
     )
     assert max(with_rules) < 2.5 * min(with_rules)
     assert max(without) > 3 * min(without)
+
+
+def trends_where_the_loss_falls(factor, **constants):
+    """Of probes of a loss that falls by a factor from each to the next, and swings."""
+    rng = np.random.default_rng(0)
+    levels = factor ** -np.arange(60.0)
+    averaged = levels * (1 + 0.1 * rng.normal(size=60))
+    losses = averaged + levels * (0.3 + 0.1 * rng.normal(size=60))
+    statistics = statistics_after(
+        ((a, b, 1.0) for a, b in zip(losses, averaged, strict=True)), **constants
+    )
+    return float(averaged_loss_trend(statistics, tf.constant(1.0)))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.1, 1.3, 1.5])
+def test_swings_are_seen_however_fast_the_loss_falls(factor):
+    assert trends_where_the_loss_falls(factor) < -0.25
+
+
+def test_losses_of_long_ago_would_hide_them():
+    assert trends_where_the_loss_falls(1.3, outgrown=1e6) > -0.05
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_recent_probes_hardly_ever_decide_where_the_loss_stays(seed):
+    losses, averaged = np.random.default_rng(seed).normal(size=(2, 400))
+    triples = [(a, b, 1.0) for a, b in zip(losses, averaged, strict=True)]
+    with_recent, without = (
+        np.array([float(s) for s in statistics_after(triples, **constants)[:2]])
+        for constants in ({}, {"outgrown": 1e6})
+    )
+    np.testing.assert_allclose(with_recent, without, atol=0.1)
