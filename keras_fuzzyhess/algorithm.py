@@ -21,7 +21,8 @@ class Algorithm:
     direction   where to go: vectors, from gradients and what probes have measured
     controller  gain and momentum of the curvature, from these and progress
     length      how long a step of gain 1 is
-    step        w <- w - learning_rate gain length vectors
+    step        w <- w - learning_rate gain length vectors, near the end of a plan
+                less and less
     ```
 
     Args:
@@ -68,6 +69,8 @@ class Algorithm:
         def beta_3():
             return self.controller.decide(*self.signals, step.number)["beta_3"]
 
+        # Swings of steps that get shorter do not tell what the gain should be.
+        tells &= self.controller.annealed(self.trend, step.number) == 1
         gain = self.controller.gain
         self.probes.observe(probe, step, gain, beta_3, tells, keep_or_drop)
 
@@ -88,8 +91,9 @@ class Algorithm:
         """
         course = self.direction(gradients, self.curvature, step)
         course = checked_course(course, gradients)
-        self.controller.update(*self.signals, step.number, hold)
-        length = course.factor * learning_rate * self.controller.gain
+        annealed = self.controller.annealed(self.trend, step.number)
+        self.controller.update(*self.signals, step.number, hold | (annealed < 1))
+        length = course.factor * learning_rate * self.controller.gain * annealed
         return course.vectors, length * self.length.along(course.size)
 
     @property

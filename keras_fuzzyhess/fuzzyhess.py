@@ -50,14 +50,16 @@ class FuzzyHess(SecondGradientOptimizer):
     average           average <- average + (w - average) / (1 + (step - 1) / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c s) ,    trend = -c e ,
                       s the geometric mean of two scatters: of L(average), and of the
-                      difference; fall = share of the lead's promise that
-                      L(average) falls by (`measure/averaged_loss.py`)
+                      difference, but at most 3 times that of late; fall = share of
+                      the lead's promise that L(average) falls by
+                      (`measure/averaged_loss.py`)
     direction         u = (0.8 m + 0.2 g) / (sqrt(v) + mean(sqrt(v)) / 1000)
     of a short matrix in bases `Q_L`, `Q_R` near the eigenvectors of averages of
                       `g g'` and `g' g`: `Q_L' g Q_R` is taken for `g`, `Q_L u Q_R'`
                       for `u`
     of a long one     U <- |U| O / |O| ,    O nearly the nearest orthogonal to U
-    control           c <- c exp(gain_rate(trend, fall) / (1 + step / 100))
+    control           c <- c exp(gain_rate(trend, fall) / (1 + step / 100)) , held in
+                      the last 0.3 of `total_steps` once trend < -0.2
     step              w <- w - learning_rate c a u
     ```
 
@@ -115,9 +117,8 @@ class FuzzyHess(SecondGradientOptimizer):
             that of the direction, `0.9`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
             0 is Adam's scale, with a floor, for which no curvature is probed, 1 pure
-            curvature.
-            Defaults to `None`: that of the direction, `0` where it is "rotated" or
-            "adam", else `0.5`.
+            curvature. Defaults to `None`: that of the direction, `0` where it is
+            "rotated" or "adam", else `0.5`.
         probe_interval: Integer of at least 2. At first every so many steps a loss probe
             is taken, after 400 steps half as often, and so on: `n` steps cost about
             `n + 1 + 400 / probe_interval log(1 + n / 400)` gradients. Where the
@@ -126,9 +127,12 @@ class FuzzyHess(SecondGradientOptimizer):
         probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
             the neighbourhood.
-        total_steps: Positive integer or `None`, the planned number of steps; the rules
-            for late training apply towards its end. Defaults to `None`: progress is
-            then `step / (step + 1000)`.
+        total_steps: Positive integer or `None`, the planned number of steps. In the
+            last 0.3 of them steps get shorter, in a line towards 0, once the weights
+            swing around their average; from there the gain is held. The rules for late
+            training apply towards the end. Steps after the plan are as long as before.
+            Defaults to `None`: there is no such end, and progress is `step / (step +
+            1000)`.
         rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
             `skfuzzy.control.ControlSystem`. Defaults to
             `keras_fuzzyhess.fuzzy.default_rule_base()`.

@@ -282,6 +282,8 @@ CONTROLLER = {
     "largest_gain": 1e3,
     "slowing": 100.0,
     "half_way": 1000.0,
+    "annealing": 0.3,
+    "swinging": 0.2,
 }
 CONSTANTS = {
     FuzzyHess: {
@@ -300,6 +302,8 @@ CONSTANTS = {
         },
         "trend": {
             "slowest": 0.1,
+            "recent": 0.5,
+            "outgrown": 3.0,
             "difference_share": 0.75,
             "strongest": 2.0,
             "early": 3.0,

@@ -44,6 +44,31 @@ def training_progress(
     return tf.where(total > 0, planned, step / (step + half_way))
 
 
+def annealing_factor(
+    step: tf.Tensor, total_steps: tf.Tensor | int, share: float
+) -> tf.Tensor:
+    """What steps are multiplied by near the end of a plan.
+
+    Args:
+        step: Scalar integer, number of steps taken before.
+        total_steps: Scalar integer, number of steps planned; 0 where there is no plan.
+        share: Float in [0, 1], the last share of the plan, in which steps get shorter.
+
+    Returns:
+        Scalar in (0, 1]: `min(1, (1 - step / total_steps) / share)`; 1 without a plan
+        and after it, for a training that goes on is to get somewhere.
+
+    Example:
+
+    >>> [float(annealing_factor(tf.constant(n), 8, 0.5)) for n in (4, 6, 7, 8)]
+    [1.0, 0.5, 0.25, 1.0]
+    """
+    step, total = tf.cast(step, tf.float32), tf.cast(total_steps, tf.float32)
+    left = 1 - tf.math.divide_no_nan(step, total)
+    is_last = (total > 0) & (left > 0) & (left < share)
+    return tf.where(is_last, left / max(share, 1e-9), 1.0)
+
+
 def controlled_gain(
     gain: tf.Tensor,
     output: dict[str, tf.Tensor],
@@ -104,6 +129,11 @@ class Controller(Part):
             count half. Defaults to `100.0`.
         half_way: Float in [1e-3, 1e12], without `total_steps` the number of steps after
             which progress is one half. Defaults to `1000.0`.
+        annealing: Float in [0, 1], in the rate law the last share of `total_steps` in
+            which steps get shorter, in a line towards 0, once the weights swing. From
+            there the gain is held. Defaults to `0.3`.
+        swinging: Float in [0, 1], the negative of the trend below which they do.
+            Defaults to `0.2`, half of where the default rules hold the gain.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -130,6 +160,8 @@ class Controller(Part):
     largest_gain: float = 1e3
     slowing: float = 100.0
     half_way: float = 1000.0
+    annealing: float = 0.3
+    swinging: float = 0.2
 
     def __post_init__(self) -> None:
         check_constants(
@@ -138,6 +170,8 @@ class Controller(Part):
             largest_gain=(1, 1e6),
             slowing=(1e-3, 1e12),
             half_way=(1e-3, 1e12),
+            annealing=(0, 1),
+            swinging=(0, 1),
         )
         self.planned: int | None = None
 
@@ -161,6 +195,21 @@ class Controller(Part):
     def progress(self, step: tf.Tensor) -> tf.Tensor:
         """How far the training has come after some steps."""
         return training_progress(step, self.horizon.value, self.half_way)
+
+    def annealed(self, trend: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """What a step is multiplied by at the end of a plan; below 1 the gain is held.
+
+        1 while the weights are ahead of their average, for then shorter steps get less
+        far; and in the direct law, whose rules see how long the training goes on.
+
+        Args:
+            trend: Scalar in [-1, 1], negative when the weights swing.
+            step: Scalar integer, number of steps taken before.
+        """
+        if self.surface.law == "direct":
+            return tf.constant(1.0)
+        factor = annealing_factor(step, self.horizon.value, self.annealing)
+        return tf.where(trend < -self.swinging, factor, 1.0)
 
     def decide(
         self, trend: tf.Tensor, fall: tf.Tensor, step: tf.Tensor

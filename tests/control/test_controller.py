@@ -7,10 +7,15 @@ import tensorflow as tf
 
 from keras_fuzzyhess.control.controller import (
     Controller,
+    annealing_factor,
     controlled_gain,
     training_progress,
 )
-from keras_fuzzyhess.fuzzy import control_surface, default_rule_base
+from keras_fuzzyhess.fuzzy import (
+    control_surface,
+    default_rule_base,
+    paper_rule_base,
+)
 from keras_fuzzyhess.fuzzy.default_rules import GAIN_RATES
 from keras_fuzzyhess.measure.loss_trend import (
     LossStatistics,
@@ -128,6 +133,30 @@ def test_the_gain_rises_only_while_the_loss_falls_as_the_trend_promises():
         made.update(tf.constant(1.0), tf.constant(fall), tf.constant(0))
         gains.append(float(made.gain))
     np.testing.assert_allclose(gains, [np.exp(GAIN_RATES["raise"]), 1.0], rtol=1e-5)
+
+
+def test_steps_get_shorter_in_a_line_to_the_end_of_a_plan_and_not_after_it():
+    steps = np.arange(250)
+    factors = [float(annealing_factor(tf.constant(n), 200, 0.25)) for n in steps]
+    expected = np.where((steps > 150) & (steps < 200), (200 - steps) / 50, 1.0)
+    np.testing.assert_allclose(factors, expected, rtol=1e-5)
+    assert min(factors) > 0
+
+
+@pytest.mark.parametrize("total_steps, share", [(0, 0.3), (200, 0.0), (1, 0.3)])
+def test_steps_stay_as_they_are_without_a_plan_without_a_share_and_of_one_step(
+    total_steps, share
+):
+    for n in (0, 1, 150, 199, 200, 2**30):
+        assert float(annealing_factor(tf.constant(n), total_steps, share)) == 1.0
+
+
+def test_rules_of_the_direct_law_shorten_steps_themselves():
+    for rule_base, expected in ((paper_rule_base(), 1.0), (default_rule_base(), 0.5)):
+        made = Controller(control_surface(rule_base), annealing=0.5)
+        made.planned = 100
+        made.build([], keras.optimizers.SGD().add_variable)
+        assert float(made.annealed(tf.constant(-1.0), tf.constant(75))) == expected
 
 
 def test_a_constant_says_when_progress_is_half_way():
