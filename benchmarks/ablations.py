@@ -6,7 +6,6 @@ import numpy as np
 
 from benchmarks.contestants import Contestant
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.direction import Diagonal, Eigenbases, Orthogonal
 from keras_fuzzyhess.fuzzy import ControlSurface
 
 
@@ -29,8 +28,9 @@ def constant_shift() -> FuzzyHess:
 
 def plain_momentum() -> FuzzyHess:
     """Adam's momentum, in which the last gradient has no share of its own."""
-    scaled = Diagonal(curvature_power=0.0, gradient_share=0.0, basis=Eigenbases())
-    return FuzzyHess(direction=Orthogonal(scaled))
+    direction: Any = FuzzyHess().direction
+    direction.scaled.gradient_share = 0.0
+    return FuzzyHess(direction=direction)
 
 
 def _without_control():

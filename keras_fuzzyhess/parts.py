@@ -67,7 +67,20 @@ class Part:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """A part with these constants, and without state."""
+        """A part with these constants, and without state.
+
+        Raises:
+            ValueError: if it has no constant of a name.
+        """
+        known = inspect.signature(cls).parameters
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+        for name in config:
+            if name not in known and not takes_any:
+                raise ValueError(
+                    f"The configuration of `{cls.__name__}` must name what there is. "
+                    f"Received: {name!r}. It has {', '.join(known) or 'none'}. If "
+                    "another release wrote it, load it with that one."
+                )
 
         def restored(value):
             is_part = isinstance(value, dict) and "class_name" in value

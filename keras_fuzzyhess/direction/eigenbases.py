@@ -279,7 +279,7 @@ class Eigenbases(Part):
 
         variables = [variable for basis in bases.values() for variable in basis]
         before = [variable.value for variable in variables]
-        is_new = tf.reduce_all([tf.reduce_all(x <= 0) for x in before[1::2]])
+        is_new = tf.reduce_all(before[1] <= 0)  # all axes are moved together
         after = tf.cond(
             is_due | is_new, moved, lambda: [tf.identity(x) for x in before]
         )

@@ -17,7 +17,7 @@ from keras_fuzzyhess.direction.direction import (
     checked_course,
 )
 from keras_fuzzyhess.parts import Basis, Step, named
-from keras_fuzzyhess.state.matrices import block_lengths, matrix_sides
+from keras_fuzzyhess.state.matrices import matrix_sides
 from keras_fuzzyhess.state.packing import Packing, specs_of
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -148,8 +148,9 @@ class _Blocks(NamedTuple):
 
 
 def _blocks(sides: tuple[int, int], longest_side: int) -> _Blocks:
-    lengths = block_lengths(min(sides), longest_side)
-    return _Blocks(sides, len(lengths), lengths[0])
+    """The fewest blocks of at most `longest_side`, and of those the shortest."""
+    number = -(-min(sides) // longest_side)
+    return _Blocks(sides, number, -(-min(sides) // number))
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")

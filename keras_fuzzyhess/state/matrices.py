@@ -1,4 +1,4 @@
-"""Weights as matrices, long ones cut into blocks."""
+"""Weights as matrices, and as kernels with a window."""
 
 import math
 
@@ -46,22 +46,3 @@ def kernel_sides(shape: tf.TensorShape) -> tuple[int, int, int]:
     """
     *window, inputs, outputs = shape
     return math.prod(window), inputs, outputs
-
-
-def block_lengths(length: int, longest: int) -> list[int]:
-    """A side cut into the fewest blocks of at most `longest`, nearly equal.
-
-    Args:
-        length: Positive integer, number of rows or columns.
-        longest: Positive integer.
-
-    Returns:
-        List of integers, the sum of which is `length`.
-
-    Example:
-
-    >>> block_lengths(10, 4)
-    [4, 3, 3]
-    """
-    count = -(-length // longest)
-    return [length // count + (i < length % count) for i in range(count)]

@@ -120,6 +120,24 @@ def test_a_state_of_another_direction_is_refused_by_its_name(path):
         assert not other.optimizer.built
 
 
+@pytest.mark.parametrize("own", ["diagonal", "orthogonal"])
+def test_a_refusal_says_where_directions_differ(own, path):
+    begun(FuzzyHess()).save_weights(path)
+    there = "another `direction`, which has `Diagonal`, `Orthogonal`, `basis` where"
+    here = "`Diagonal`, `Orthogonal`" if own == "orthogonal" else "`Diagonal`"
+    refused(path, begun(FuzzyHess(direction=own)), there, f"this one has {here}. ")
+    begun(FuzzyHess(direction=own)).save_weights(path)
+    refused(path, begun(FuzzyHess()), "another `direction`")
+
+
+def test_a_refusal_speaks_of_directions_only_where_they_differ(path):
+    begun(FuzzyHess(direction="diagonal")).save_weights(path)
+    with pytest.raises(ValueError) as refusal:
+        begun(FuzzyHess(direction="adam")).load_weights(path)
+    assert "not received: `probes." not in str(refusal.value)
+    assert "another `direction`" not in str(refusal.value)
+
+
 def test_a_state_is_read_by_name_whatever_its_order():
     store, model, other = {}, begun(FuzzyHess()), begun(FuzzyHess())
     model.optimizer.save_own_variables(store)

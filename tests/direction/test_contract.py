@@ -476,3 +476,29 @@ def routed_curvature(optimizer):
         gradients, optimizer.algorithm.curvature, Step(tf.constant(4), [0, 1])
     )
     return told["curvature"]
+
+
+@pytest.mark.parametrize("own", ["rotated", "diagonal"])
+def test_a_constant_that_there_is_not_is_named(own):
+    """As in a configuration that another release has written."""
+    config = FuzzyHess(direction=own).get_config()
+    direction = config["direction"]["config"]
+    part = direction["scaled"]["config"]["basis"] if own == "rotated" else direction
+    (part["config"] if own == "rotated" else part)["longest_axis"] = 3
+    kind = "Eigenbases" if own == "rotated" else "Diagonal"
+    with pytest.raises(ValueError, match=f"`{kind}` must name.*'longest_axis'.*It has"):
+        FuzzyHess.from_config(config)
+
+
+class Anything(Direction):
+    """Takes arguments by any name."""
+
+    def __init__(self, **given):
+        self.given = given
+
+    def get_config(self):
+        return self.given
+
+
+def test_a_direction_may_take_arguments_of_any_name():
+    assert Anything.from_config({"rate": 0.5}).given == {"rate": 0.5}
