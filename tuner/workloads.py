@@ -35,9 +35,12 @@ class Workload:
         y: Array of targets.
         batch_size: Integer.
         epochs: Integer, the length of the training.
+        validation_data: Tuple `(x, y)` of arrays that are held back: the loss of a
+            training is measured on them. Defaults to `None`: on what is trained on.
 
     Raises:
-        ValueError: if `epochs` or `batch_size` is no integer of at least 1.
+        ValueError: if `epochs` or `batch_size` is no integer of at least 1, or if
+            `validation_data` is no tuple of two arrays.
 
     Example:
 
@@ -58,6 +61,7 @@ class Workload:
     y: np.ndarray
     batch_size: int
     epochs: int
+    validation_data: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs"):
@@ -67,10 +71,18 @@ class Workload:
                     f"`{name}` of workload '{self.name}' must be an integer of at "
                     f"least 1. Received: {name}={value!r}"
                 )
+        data = self.validation_data
+        if data is not None and not (isinstance(data, tuple) and len(data) == 2):
+            kind = type(data).__name__
+            length = f" of {len(data)}" if isinstance(data, tuple) else ""
+            raise ValueError(
+                f"`validation_data` of workload '{self.name}' must be a tuple `(x, y)` "
+                f"of arrays or None. Received: a {kind}{length}"
+            )
 
 
 class Run(NamedTuple):
-    """What a training came to: the loss over all data, infinite if it was given up."""
+    """What a training came to: the loss in the end, infinite if it was given up."""
 
     loss: float
     epoch_losses: Sequence[float]
@@ -110,6 +122,7 @@ def train(
     losses = model.fit(x, y, *length, verbose=0, callbacks=callbacks).history["loss"]
     if hopeless is not None and hopeless.stopped:
         return Run(math.inf, losses)
+    x, y = workload.validation_data or (x, y)
     loss = float(model.evaluate(x, y, batch_size=1000, verbose=0))
     return Run(loss if math.isfinite(loss) else math.inf, losses)
 
@@ -122,10 +135,11 @@ class WorkloadsHyperModel(RuleBaseHyperModel):
 
         loss of the trial / loss of the base ,    limited to [1 / hopeless, hopeless]
 
-    after trainings of equal length, which take equally many gradients. The base scores
-    1. A training that diverges, or whose loss of some epoch is more than `hopeless`
-    times that of the base in the same epoch, ends the trial early; it and what has not
-    been trained yet count as `hopeless`. So all scores are finite.
+    after trainings of equal length, which take equally many gradients. The loss is that
+    of `validation_data` where a workload has some, else that of its training data. The
+    base scores 1. A training that diverges, or whose loss of some epoch is more than
+    `hopeless` times that of the base in the same epoch, ends the trial early; it and
+    what has not been trained yet count as `hopeless`. So all scores are finite.
 
     Leave the tuner's `objective` away and give `search` no data:
     `RandomSearch(WorkloadsHyperModel(workloads)).search()`. No weights are

@@ -106,3 +106,22 @@ def test_errors():
     made = WorkloadsHyperModel([negative])
     with pytest.raises(ValueError, match="'less' must be positive and finite"):
         made.score(default_rule_base())
+
+
+def test_what_is_held_back_is_scored_where_there_is_some():
+    """The training is the same; what its loss is measured on is not."""
+    optimizer = FuzzyHess(seed=0)
+    plain = train(Workload("plain", network, LOSS, X, Y, 64, 2), optimizer, 0)
+    held_back = X[:50] + 1, Y[:50]
+    optimizer = FuzzyHess(seed=0)
+    validated = train(
+        Workload("validated", network, LOSS, X, Y, 64, 2, held_back), optimizer, 0
+    )
+    assert validated.epoch_losses == plain.epoch_losses
+    assert validated.loss != plain.loss
+
+
+@pytest.mark.parametrize("data, received", [([X, Y], "a list"), ((X,), "a tuple of 1")])
+def test_what_is_held_back_must_be_a_pair(data, received):
+    with pytest.raises(ValueError, match=f"`validation_data`.*Received: {received}"):
+        Workload("w", network, LOSS, X, Y, 64, 1, data)
