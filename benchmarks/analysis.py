@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.ablations import ABLATIONS
-from benchmarks.contestants import BASELINES, LONG_BASELINES, OURS, PLANNED
+from benchmarks.contestants import BASELINES, LEARNED, LONG_BASELINES, OURS, PLANNED
 from benchmarks.protocol import best_setting, final_loss
 from benchmarks.results import Results
 from benchmarks.sets import ALL
 from benchmarks.training import EVALUATIONS
 from benchmarks.workloads import WORKLOADS
 
-AVERAGING = {*OURS, *PLANNED, *ABLATIONS}
+AVERAGING = {*OURS, *PLANNED, *LEARNED, *ABLATIONS}
 """Contestants that end with averaged weights."""
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from benchmarks.hessian_peers import AdaHessian, Sophia
+from benchmarks.results import RECORDED
 from benchmarks.soap import SOAP
 from keras_fuzzyhess import SALO, FuzzyHess
 
@@ -14,6 +15,9 @@ GRID = tuple(float(np.round(10 ** (k / 2), 5)) for k in range(-4, 5))
 """Nine learning rates as multiples of a middle one, half a decade apart."""
 
 SCHEDULES = ("constant", "cosine")
+
+
+LEARNED_RULES = RECORDED.parent / "learned_rules.json"
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ PEERS = {
 
 PLANNED = {"fuzzyhess, planned": Contestant(FuzzyHess, is_planned=True)}
 """FuzzyHess with `total_steps`."""
+
+LEARNED = {"learned rules": Contestant(lambda: FuzzyHess(rule_base=LEARNED_RULES))}
+"""FuzzyHess with rules that `examples/learn_rules.py` has learned, on none of the
+workloads here."""
 
 LONG_BASELINES = {
     "adamw, cosine": Contestant(

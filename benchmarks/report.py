@@ -12,7 +12,14 @@ import numpy as np
 
 from benchmarks import analysis, bootstrap, looks
 from benchmarks.ablations import ABLATIONS
-from benchmarks.contestants import BASELINES, LONG_BASELINES, OURS, PEERS, PLANNED
+from benchmarks.contestants import (
+    BASELINES,
+    LEARNED,
+    LONG_BASELINES,
+    OURS,
+    PEERS,
+    PLANNED,
+)
 from benchmarks.profiles import FACTORS, profiles
 from benchmarks.results import Results
 from benchmarks.sets import ALL, SETS
@@ -133,6 +140,37 @@ def ablation_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> st
     return table(["workload", *names], rows)
 
 
+def variants_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
+    """FuzzyHess that is told the number of steps, and with learned rules.
+
+    As multiples of FuzzyHess as it is: geometric mean (range) over workloads.
+    """
+    rows = []
+    for variant in (*PLANNED, *LEARNED):
+        ratios: dict[str, list[float]] = {"losses": [], "held_back": []}
+        for name in workloads:
+            found = analysis.tuned(results, name, variant)
+            ours = analysis.tuned(results, name, "fuzzyhess")
+            if found is None or ours is None:
+                continue
+            for measure, values in ratios.items():
+                pair = (np.mean(getattr(t, measure)) for t in (found, ours))
+                values.append(float(np.divide(*pair)))
+        if not ratios["losses"]:
+            continue
+        cells = []
+        for values in ratios.values():
+            mean = np.exp(np.mean(np.log(values)))
+            cells.append(f"{mean:.3g} ({min(values):.3g} to {max(values):.3g})")
+            lower = sum(value < 1 for value in values)
+            cells.append(f"{lower} of {len(values)}")
+        rows.append([variant, *cells])
+    if not rows:
+        return "None run."
+    header = ["", "training loss", "lower on", "held-back loss", "lower on"]
+    return table(header, rows)
+
+
 def held_back_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
     """Held-back losses of FuzzyHess and of the best tuned baseline."""
     rows = []
@@ -186,13 +224,17 @@ def profile_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str
     return table(header, [[n, *(f"{s:.2f}" for s in row)] for n, row in shares])
 
 
-def peers_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
+def peers_table(
+    results: Results,
+    workloads: Iterable[str] = WORKLOADS,
+    contestant: str = "fuzzyhess",
+) -> str:
     """FuzzyHess beside each tuned peer that was run on all workloads."""
     rows = []
     for peer in PEERS:
         shares, higher = [], {}
         for name in workloads:
-            ours = analysis.tuned(results, name, "fuzzyhess")
+            ours = analysis.tuned(results, name, contestant)
             theirs = analysis.tuned(results, name, peer)
             if ours is None or theirs is None:
                 break
@@ -214,6 +256,11 @@ def peers_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
         return "None run."
     header = ["peer", "gradients to its loss", "reached", "FuzzyHess ends higher on"]
     return table(header, rows)
+
+
+def planned_peers_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
+    """The same, told the number of steps, as whoever has a cosine schedule is."""
+    return peers_table(results, workloads, *PLANNED)
 
 
 def _compared(
@@ -289,6 +336,8 @@ def main() -> None:
             profile_table,
         ),
         ("FuzzyHess beside tuned peers", peers_table),
+        ("Told the number of steps, beside tuned peers", planned_peers_table),
+        ("Told the number of steps, and with learned rules", variants_table),
         ("Ablations, as a multiple of FuzzyHess", ablation_table),
     ):
         print(f"## {title}\n\n{tell(results, chosen.workloads)}\n")
