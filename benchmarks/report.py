@@ -259,8 +259,9 @@ def peers_table(
 
 
 def planned_peers_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> str:
-    """The same, told the number of steps, as whoever has a cosine schedule is."""
-    return peers_table(results, workloads, *PLANNED)
+    """FuzzyHess that knows the number of steps beside those with a cosine schedule."""
+    (planned,) = PLANNED
+    return peers_table(results, workloads, planned)
 
 
 def _compared(

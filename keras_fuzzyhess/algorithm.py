@@ -21,8 +21,8 @@ class Algorithm:
     direction   where to go: vectors, from gradients and what probes have measured
     controller  gain and momentum of the curvature, from these and progress
     length      how long a step of gain 1 is
-    step        w <- w - learning_rate gain length vectors, near the end of a plan
-                less and less
+    step        w <- w - learning_rate gain shortening length vectors, where
+                shortening is 1, or less near the end of a plan
     ```
 
     Args:
@@ -70,7 +70,7 @@ class Algorithm:
             return self.controller.decide(*self.signals, step.number)["beta_3"]
 
         # Swings of steps that get shorter do not tell what the gain should be.
-        tells &= self.controller.annealed(self.trend, step.number) == 1
+        tells &= self.controller.shortening(self.trend, step.number) >= 1
         gain = self.controller.gain
         self.probes.observe(probe, step, gain, beta_3, tells, keep_or_drop)
 
@@ -91,9 +91,10 @@ class Algorithm:
         """
         course = self.direction(gradients, self.curvature, step)
         course = checked_course(course, gradients)
-        annealed = self.controller.annealed(self.trend, step.number)
-        self.controller.update(*self.signals, step.number, hold | (annealed < 1))
-        length = course.factor * learning_rate * self.controller.gain * annealed
+        # Before the gain is set: it is part of the trend.
+        shortening = self.controller.shortening(self.trend, step.number)
+        self.controller.update(*self.signals, step.number, hold | (shortening < 1))
+        length = course.factor * learning_rate * self.controller.gain * shortening
         return course.vectors, length * self.length.along(course.size)
 
     @property

@@ -50,17 +50,18 @@ class FuzzyHess(SecondGradientOptimizer):
     average           average <- average + (w - average) / (1 + (step - 1) / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c s) ,    trend = -c e ,
                       s the geometric mean of two scatters: of L(average), and of the
-                      difference, but at most 3 times that of late; fall = share of
-                      the lead's promise that L(average) falls by
+                      difference, and at most 3 times that of the last few probes;
+                      fall = share of the lead's promise that L(average) falls by
                       (`measure/averaged_loss.py`)
     direction         u = (0.8 m + 0.2 g) / (sqrt(v) + mean(sqrt(v)) / 1000)
     of a short matrix in bases `Q_L`, `Q_R` near the eigenvectors of averages of
                       `g g'` and `g' g`: `Q_L' g Q_R` is taken for `g`, `Q_L u Q_R'`
                       for `u`
     of a long one     U <- |U| O / |O| ,    O nearly the nearest orthogonal to U
-    control           c <- c exp(gain_rate(trend, fall) / (1 + step / 100)) , held in
-                      the last 0.3 of `total_steps` once trend < -0.2
-    step              w <- w - learning_rate c a u
+    control           c <- c exp(gain_rate(trend, fall) / (1 + step / 100))
+    end of a plan     b = left / 0.3, and c is held, where less than 0.3 of
+                      `total_steps` is left, once trend < -0.2 ;    else b = 1
+    step              w <- w - learning_rate b c a u
     ```
 
     where `m` and `v` are the bias-corrected averages of `g` and `g**2`, and `u` is
@@ -127,12 +128,13 @@ class FuzzyHess(SecondGradientOptimizer):
         probe_radius: Float in [1e-8, 1e3], `r`, how far a curvature probe shifts every
             weight. Defaults to `0.01`; smaller ones lose precision, larger ones leave
             the neighbourhood.
-        total_steps: Positive integer or `None`, the planned number of steps. In the
-            last 0.3 of them steps get shorter, in a line towards 0, once the weights
-            swing around their average; from there the gain is held. The rules for late
-            training apply towards the end. Steps after the plan are as long as before.
-            Defaults to `None`: there is no such end, and progress is `step / (step +
-            1000)`.
+        total_steps: Positive integer or `None`, the planned number of steps. With
+            rules of the rate law, as the default ones, steps get shorter in the last
+            0.3 of them, in a line towards 0, once the weights swing around their
+            average; from there to the end the gain is held. A schedule of
+            `learning_rate` counts besides. The rules for late training apply towards
+            the end. Steps after the plan are as long as before. Defaults to `None`:
+            there is no such end, and progress is `step / (step + 1000)`.
         rule_base: A `keras_fuzzyhess.fuzzy.RuleBase`, the path of its JSON file, or a
             `skfuzzy.control.ControlSystem`. Defaults to
             `keras_fuzzyhess.fuzzy.default_rule_base()`.

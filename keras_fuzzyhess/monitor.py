@@ -164,9 +164,10 @@ class FuzzyHessMonitor(keras.callbacks.Callback):
                 "or `total_steps` to the optimizer."
             )
         batches = (self.params["epochs"] - first_epoch) * self.params["steps"]
-        steps = batches // (optimizer.gradient_accumulation_steps or 1)
+        # Some may have been left over, of the last step that was not taken.
+        batches += int(optimizer._iterations.numpy())
         # At least 1, for accumulation may last longer than this `fit`.
-        self._plan = max(_steps_taken(optimizer) + steps, 1)
+        self._plan = max(batches // (optimizer.gradient_accumulation_steps or 1), 1)
         optimizer.total_steps = self._plan
 
     def __getstate__(self) -> dict[str, Any]:

@@ -70,17 +70,18 @@ class Part:
         """A part with these constants, and without state.
 
         Raises:
-            ValueError: if it has no constant of a name.
+            ValueError: if it names an argument that the part does not have.
         """
         known = inspect.signature(cls).parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
-        for name in config:
-            if name not in known and not takes_any:
-                raise ValueError(
-                    f"The configuration of `{cls.__name__}` must name what there is. "
-                    f"Received: {name!r}. It has {', '.join(known) or 'none'}. If "
-                    "another release wrote it, load it with that one."
-                )
+        unknown = [] if takes_any else [name for name in config if name not in known]
+        if unknown:
+            raise ValueError(
+                f"The configuration of a `{cls.__name__}` must have no names but those "
+                f"of its arguments: {', '.join(known) or 'none'}. Received: "
+                f"{', '.join(map(repr, unknown))}. If another release wrote it, load "
+                "it with that one."
+            )
 
         def restored(value):
             is_part = isinstance(value, dict) and "class_name" in value

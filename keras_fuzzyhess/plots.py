@@ -144,7 +144,8 @@ def plot_history(history: History) -> np.ndarray:
 
     Loss and gain get a logarithmic axis where they are positive and span more than a
     factor of ten. The step length is not drawn, for it stays what the first step made
-    it: the gain tells how the length of the steps changes.
+    it: the gain tells how the length of the steps changes, but for the end of a plan,
+    where it is held and they get shorter.
 
     Args:
         history: `FuzzyHessMonitor.history` of a training.

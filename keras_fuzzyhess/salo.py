@@ -52,7 +52,9 @@ class SALO(SecondGradientOptimizer):
         epsilon: Float in [1e-8, 1e8] added to the curvature, in units of loss per
             squared weight. Defaults to `0.1`.
         probe_radius: As in `FuzzyHess`. Defaults to `0.01`.
-        total_steps: As in `FuzzyHess`. Defaults to `None`.
+        total_steps: Positive integer or `None`, the planned number of steps: the rules
+            see their share as progress, and shorten the steps themselves. Defaults to
+            `None`: progress is then `step / (step + 1000)`.
         rule_base: As in `FuzzyHess`. Defaults to
             `keras_fuzzyhess.fuzzy.paper_rule_base()`.
         name: String, the optimizer's name.

@@ -303,7 +303,7 @@ CONSTANTS = {
         "trend": {
             "slowest": 0.1,
             "recent": 0.5,
-            "outgrown": 3.0,
+            "most_of_recent": 3.0,
             "difference_share": 0.75,
             "strongest": 2.0,
             "early": 3.0,

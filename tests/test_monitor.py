@@ -139,6 +139,7 @@ def test_does_nothing_in_a_step_by_default(model, monkeypatch):
         ({}, [{"epochs": 5, "initial_epoch": 3}], [8]),
         ({}, [{"steps_per_epoch": 2, "epochs": 2}], [4]),
         ({"gradient_accumulation_steps": 2}, [{}], [6]),
+        ({"gradient_accumulation_steps": 7}, [{}, {}], [1, 3]),
         ({"total_steps": 50}, [{}], [50]),
     ],
 )

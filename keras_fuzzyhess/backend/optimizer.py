@@ -646,7 +646,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             )
         self.algorithm.controller.planned = total_steps
         if self.built:
-            self.algorithm.controller.horizon.assign(total_steps or 0)
+            taken = int(self.iterations.numpy())
+            self.algorithm.controller.plan(total_steps, taken)
 
     @property
     def ema_momentum(self) -> float:

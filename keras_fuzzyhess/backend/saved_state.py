@@ -159,22 +159,22 @@ def _check_version(version: object) -> None:
         )
 
 
+def _parts_of_direction(names: Iterable[str]) -> set[str]:
+    """Of `direction.Orthogonal.Diagonal.momentum.1` both classes."""
+    paths = [name.split(".")[1:] for name in names if name.startswith("direction.")]
+    return {
+        part for path in paths for part in [p for p in path if not p.isdigit()][:-1]
+    }
+
+
 def _directions_differ(saved: Iterable[str], own: Iterable[str]) -> str:
     """What the names of variables tell of two directions, if these differ."""
-    of_saved, of_own = (
-        dict.fromkeys(
-            part
-            for name in sorted(names)
-            if name.startswith("direction.")
-            for part in name.split(".")[1:-1]
-        )
-        for names in (saved, own)
-    )
-    if of_saved.keys() == of_own.keys():
+    of_saved, of_own = map(_parts_of_direction, (saved, own))
+    if of_saved == of_own:
         return ""
     return (
-        f"It was saved with another `direction`, which has {_listed(of_saved)} where "
-        f"this one has {_listed(of_own)}. "
+        "It may have been saved with another `direction`, or for weights of other "
+        f"sides: it has {_listed(of_saved)} where this one has {_listed(of_own)}. "
     )
 
 

@@ -45,28 +45,39 @@ def training_progress(
 
 
 def annealing_factor(
-    step: tf.Tensor, total_steps: tf.Tensor | int, share: float
+    step: tf.Tensor,
+    plan_start: tf.Tensor | int,
+    total_steps: tf.Tensor | int,
+    share: float,
 ) -> tf.Tensor:
     """What steps are multiplied by near the end of a plan.
 
+    After the plan it is 1 again: whoever goes on training wants to get somewhere.
+
     Args:
         step: Scalar integer, number of steps taken before.
+        plan_start: Scalar integer, how many were taken when the plan was made.
         total_steps: Scalar integer, number of steps planned; 0 where there is no plan.
         share: Float in [0, 1], the last share of the plan, in which steps get shorter.
 
     Returns:
-        Scalar in (0, 1]: `min(1, (1 - step / total_steps) / share)`; 1 without a plan
-        and after it, for a training that goes on is to get somewhere.
+        Scalar in (0, 1]: `min(1, left / share)`, with the share of the plan that is
+        left, `left = (total_steps - step) / (total_steps - plan_start)`; 1 without a
+        plan and after it.
 
     Example:
 
-    >>> [float(annealing_factor(tf.constant(n), 8, 0.5)) for n in (4, 6, 7, 8)]
+    >>> [float(annealing_factor(tf.constant(n), 0, 8, 0.5)) for n in (4, 6, 7, 8)]
     [1.0, 0.5, 0.25, 1.0]
     """
-    step, total = tf.cast(step, tf.float32), tf.cast(total_steps, tf.float32)
-    left = 1 - tf.math.divide_no_nan(step, total)
-    is_last = (total > 0) & (left > 0) & (left < share)
-    return tf.where(is_last, left / max(share, 1e-9), 1.0)
+    # Integers first: of large ones float32 does not keep the difference.
+    step, start, total = (
+        tf.cast(count, tf.int64) for count in (step, plan_start, total_steps)
+    )
+    left = tf.cast(total - step, tf.float32)
+    left = tf.math.divide_no_nan(left, tf.cast(total - start, tf.float32))
+    is_last = (step < total) & (start < total) & (left < share)
+    return tf.where(is_last, tf.math.divide_no_nan(left, share), 1.0)
 
 
 def controlled_gain(
@@ -129,11 +140,12 @@ class Controller(Part):
             count half. Defaults to `100.0`.
         half_way: Float in [1e-3, 1e12], without `total_steps` the number of steps after
             which progress is one half. Defaults to `1000.0`.
-        annealing: Float in [0, 1], in the rate law the last share of `total_steps` in
-            which steps get shorter, in a line towards 0, once the weights swing. From
-            there the gain is held. Defaults to `0.3`.
-        swinging: Float in [0, 1], the negative of the trend below which they do.
-            Defaults to `0.2`, half of where the default rules hold the gain.
+        annealing: Float in [0, 1], in the rate law the last share of a plan in which
+            steps get shorter, in a line towards 0, once the weights swing. From there
+            to the end of the plan the gain is held. Defaults to `0.3`.
+        swinging: Float in [0, 1]: weights swing where the trend is below minus this.
+            Defaults to `0.2`, half-way to where the default rules hold the gain. Rules
+            that hold it at a smaller swing want a smaller one.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -143,6 +155,7 @@ class Controller(Part):
     Attributes:
         planned: Integer or None, the number of steps planned when it is built.
         horizon: Integer variable, the number of steps planned since; 0 without a plan.
+        plan_start: Integer variable, how many were taken when that plan was made.
 
     Example:
 
@@ -181,6 +194,7 @@ class Controller(Part):
         self._beta_3 = scalar(add, "beta_3")
         planned = keras.initializers.Constant(self.planned or 0)
         self.horizon = add((), planned, dtype="int", name="total_steps")
+        self.plan_start = add((), "zeros", dtype="int", name="plan_start")
 
     @property
     def gain(self) -> tf.Tensor:
@@ -196,7 +210,18 @@ class Controller(Part):
         """How far the training has come after some steps."""
         return training_progress(step, self.horizon.value, self.half_way)
 
-    def annealed(self, trend: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def plan(self, total_steps: int | None, taken: int) -> None:
+        """Makes a plan after so many steps, or gives up the one that there is.
+
+        One that is not over goes on where it is made again, as by a script that was
+        stopped and starts anew from what it saved.
+        """
+        if taken < (total_steps or 0) == int(self.horizon.numpy()):
+            return
+        self.horizon.assign(total_steps or 0)
+        self.plan_start.assign(taken)
+
+    def shortening(self, trend: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """What a step is multiplied by at the end of a plan; below 1 the gain is held.
 
         1 while the weights are ahead of their average, for then shorter steps get less
@@ -208,7 +233,9 @@ class Controller(Part):
         """
         if self.surface.law == "direct":
             return tf.constant(1.0)
-        factor = annealing_factor(step, self.horizon.value, self.annealing)
+        factor = annealing_factor(
+            step, self.plan_start.value, self.horizon.value, self.annealing
+        )
         return tf.where(trend < -self.swinging, factor, 1.0)
 
     def decide(

@@ -9,8 +9,8 @@ It is measured in scatters: the geometric mean of how much minibatches differ in
 loss, and of how much they differ in the difference. The first alone would hide swings
 where outliers or wrong labels make losses differ much; the second alone would stop the
 gain early on, when the difference is small and hardly differs. Where the loss falls by
-orders of magnitude, that of the last few probes counts: beside the losses of before, no
-swing would be seen.
+orders of magnitude, at most three times the scatter of the last few probes counts:
+beside the losses of before, no swing would be seen.
 
 Weights that are ahead promise that the loss at the average falls too, as the average
 follows them. Where it does not, something else moves the loss: another network that
@@ -74,7 +74,7 @@ def observe_averaged_loss(
     gain: tf.Tensor,
     slowest: float,
     recent: float,
-    outgrown: float,
+    most_of_recent: float,
     difference_share: float,
     strongest: float,
     early: float,
@@ -89,7 +89,7 @@ def observe_averaged_loss(
         gain: Scalar, the gain with which the weights have come here.
         slowest: Float in [0, 1]. This and all others as in `AveragedLossTrend`.
         recent: Float in [0, 1].
-        outgrown: Float of at least 1.
+        most_of_recent: Float of at least 1.
         difference_share: Positive float.
         strongest: Float of at least 0.
         early: Float of at least 1.
@@ -138,7 +138,7 @@ def observe_averaged_loss(
     )
     most = strongest * (root_change**2 + tf.abs(lead))
     fall = tf.clip_by_value(fall, -most, most)
-    scatter = tf.minimum(root_scatter**2, outgrown * recent_root_scatter**2)
+    scatter = tf.minimum(root_scatter**2, most_of_recent * recent_root_scatter**2)
     # Minibatches that do not differ leave rounding, which is no difference either.
     scatter = tf.maximum(scatter, ROUNDING * tf.abs(averaged_loss))
     excess = tf.where(count > 0, tf.math.divide_no_nan(difference, scatter), 0.0)
@@ -279,9 +279,9 @@ class AveragedLossTrend(Part):
             `0.1`, a memory of about 10 probes.
         recent: Float in [0, 1], least rate of the average of the scatter over the last
             few probes. Defaults to `0.5`.
-        outgrown: Float in [1, 1e6]: the scatter is at most so many times that of the
-            last few probes. Defaults to `3.0`: where the loss does not fall by orders
-            of magnitude, that hardly ever decides.
+        most_of_recent: Float in [1, 1e6]: the scatter is at most so many times that of
+            the last few probes. Defaults to `3.0`: where the loss does not fall by
+            orders of magnitude, that hardly ever decides.
         difference_share: Float in [1e-6, 1e6], the share of the difference of two
             minibatches that counts as the scatter of one. By the square root of two for
             independent ones; a little more, for a mean of roots is less than the root
@@ -319,7 +319,7 @@ class AveragedLossTrend(Part):
     promised: float
     slowest: float = 0.1
     recent: float = 0.5
-    outgrown: float = 3.0
+    most_of_recent: float = 3.0
     difference_share: float = 0.75
     strongest: float = 2.0
     early: float = 3.0
@@ -331,7 +331,7 @@ class AveragedLossTrend(Part):
             self,
             slowest=(0, 1),
             recent=(0, 1),
-            outgrown=(1, 1e6),
+            most_of_recent=(1, 1e6),
             difference_share=(1e-6, 1e6),
             strongest=(0, 1e6),
             early=(1, 1e6),
@@ -358,7 +358,7 @@ class AveragedLossTrend(Part):
             gain,
             self.slowest,
             self.recent,
-            self.outgrown,
+            self.most_of_recent,
             self.difference_share,
             self.strongest,
             self.early,
@@ -366,11 +366,19 @@ class AveragedLossTrend(Part):
         )
 
     def keep(self, statistics: AveragedLoss, tells: tf.Tensor) -> None:
-        """Keeps these averages, if they tell anything."""
-        for variable, new, old in zip(
-            self._statistics, statistics, self._read(), strict=True
+        """Keeps these averages if they tell anything, and the last losses anyway.
+
+        The next probe is compared with the last one, whatever that tells.
+        """
+        for name, variable, new, old in zip(
+            AveragedLoss._fields,
+            self._statistics,
+            statistics,
+            self._read(),
+            strict=True,
         ):
-            variable.assign(tf.where(tells, new, old))
+            is_last = name in ("last", "last_difference")
+            variable.assign(new if is_last else tf.where(tells, new, old))
 
     @property
     def count(self) -> tf.Tensor:

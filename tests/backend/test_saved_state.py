@@ -9,7 +9,11 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess import SALO, FuzzyHess
-from keras_fuzzyhess.backend.saved_state import LAYOUT_VERSION, numbered
+from keras_fuzzyhess.backend.saved_state import (
+    LAYOUT_VERSION,
+    check_state_fits,
+    numbered,
+)
 from keras_fuzzyhess.direction import Course, Direction
 from keras_fuzzyhess.parts import scalar
 from tests.helpers import networks
@@ -123,18 +127,28 @@ def test_a_state_of_another_direction_is_refused_by_its_name(path):
 @pytest.mark.parametrize("own", ["diagonal", "orthogonal"])
 def test_a_refusal_says_where_directions_differ(own, path):
     begun(FuzzyHess()).save_weights(path)
-    there = "another `direction`, which has `Diagonal`, `Orthogonal`, `basis` where"
+    there = "another `direction`, or for weights of other sides: it has `Diagonal`, "
+    there += "`Orthogonal`, `basis` where"
     here = "`Diagonal`, `Orthogonal`" if own == "orthogonal" else "`Diagonal`"
     refused(path, begun(FuzzyHess(direction=own)), there, f"this one has {here}. ")
     begun(FuzzyHess(direction=own)).save_weights(path)
     refused(path, begun(FuzzyHess()), "another `direction`")
 
 
-def test_a_refusal_speaks_of_directions_only_where_they_differ(path):
+def test_a_refusal_tells_of_curvature_what_is_not_of_the_direction(path):
     begun(FuzzyHess(direction="diagonal")).save_weights(path)
     with pytest.raises(ValueError) as refusal:
         begun(FuzzyHess(direction="adam")).load_weights(path)
-    assert "not received: `probes." not in str(refusal.value)
+    assert "not expected: `probes.curvature`" in str(refusal.value)
+    assert "another `direction`" not in str(refusal.value)
+
+
+def test_numbers_of_names_are_no_parts_of_a_direction(path):
+    """Another number of weights is not another direction."""
+    saved = ["direction.OneForEach.number", "direction.OneForEach.number.1"]
+    variables = {"direction.OneForEach.number": keras.Variable(1.0)}
+    with pytest.raises(ValueError) as refusal:
+        check_state_fits({name: np.float32(1.0) for name in saved}, variables)
     assert "another `direction`" not in str(refusal.value)
 
 

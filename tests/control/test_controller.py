@@ -135,20 +135,39 @@ def test_the_gain_rises_only_while_the_loss_falls_as_the_trend_promises():
     np.testing.assert_allclose(gains, [np.exp(GAIN_RATES["raise"]), 1.0], rtol=1e-5)
 
 
-def test_steps_get_shorter_in_a_line_to_the_end_of_a_plan_and_not_after_it():
-    steps = np.arange(250)
-    factors = [float(annealing_factor(tf.constant(n), 200, 0.25)) for n in steps]
-    expected = np.where((steps > 150) & (steps < 200), (200 - steps) / 50, 1.0)
+@pytest.mark.parametrize("start", [0, 100])
+def test_steps_get_shorter_in_a_line_to_the_end_of_a_plan_and_not_after_it(start):
+    """The last quarter of what is planned, not of all steps."""
+    total = start + 200
+    steps = np.arange(start, total + 50)
+    factors = [
+        float(annealing_factor(tf.constant(n), start, total, 0.25)) for n in steps
+    ]
+    is_last = (steps > total - 50) & (steps < total)
+    expected = np.where(is_last, (total - steps) / 50, 1.0)
     np.testing.assert_allclose(factors, expected, rtol=1e-5)
     assert min(factors) > 0
 
 
-@pytest.mark.parametrize("total_steps, share", [(0, 0.3), (200, 0.0), (1, 0.3)])
-def test_steps_stay_as_they_are_without_a_plan_without_a_share_and_of_one_step(
-    total_steps, share
+def test_the_last_steps_of_a_very_long_plan_are_short():
+    """Where float32 does not tell one step from the next."""
+    total = 2**31 - 1
+    factors = [
+        float(annealing_factor(tf.constant(total - n), 0, total, 0.3))
+        for n in (1, 2, 99)
+    ]
+    np.testing.assert_allclose(factors, np.array([1, 2, 99]) / total / 0.3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "start, total_steps, share",
+    [(0, 0, 0.3), (90, 0, 0.3), (0, 200, 0.0), (0, 1, 0.3), (300, 200, 0.3)],
+)
+def test_steps_stay_as_they_are_where_no_share_of_a_plan_is_left(
+    start, total_steps, share
 ):
     for n in (0, 1, 150, 199, 200, 2**30):
-        assert float(annealing_factor(tf.constant(n), total_steps, share)) == 1.0
+        assert float(annealing_factor(tf.constant(n), start, total_steps, share)) == 1.0
 
 
 def test_rules_of_the_direct_law_shorten_steps_themselves():
@@ -156,7 +175,7 @@ def test_rules_of_the_direct_law_shorten_steps_themselves():
         made = Controller(control_surface(rule_base), annealing=0.5)
         made.planned = 100
         made.build([], keras.optimizers.SGD().add_variable)
-        assert float(made.annealed(tf.constant(-1.0), tf.constant(75))) == expected
+        assert float(made.shortening(tf.constant(-1.0), tf.constant(75))) == expected
 
 
 def test_a_constant_says_when_progress_is_half_way():

@@ -33,7 +33,7 @@ def taken_in(statistics, loss, averaged_loss, promised):
         tf.constant(1.0),
         SLOWEST,
         AveragedLossTrend.recent,
-        AveragedLossTrend.outgrown,
+        AveragedLossTrend.most_of_recent,
         AveragedLossTrend.difference_share,
         STRONGEST,
         AveragedLossTrend.early,

@@ -55,7 +55,7 @@ def moving_averages(values, first, slowest):
         {},
         {"slowest": 0.3, "difference_share": 0.5},
         {"strongest": 1.0, "early": 12.0},
-        {"recent": 0.8, "outgrown": 1.0},
+        {"recent": 0.8, "most_of_recent": 1.0},
     ],
 )
 def test_statistics_are_weighted_means(constants):
@@ -69,7 +69,7 @@ def test_statistics_are_weighted_means(constants):
     recent = moving_averages(roots, 1, trend.recent)
     roots = moving_averages(roots, 1, trend.slowest)
     excess = np.zeros(40)
-    scatter = np.minimum(roots**2, trend.outgrown * recent**2)
+    scatter = np.minimum(roots**2, trend.most_of_recent * recent**2)
     excess[1:] = (losses - averaged)[1:] / scatter
     strong = np.abs(excess) > trend.strongest
     assert strong.any() and not strong.all()
@@ -291,7 +291,7 @@ def test_swings_are_seen_however_fast_the_loss_falls(factor):
 
 
 def test_losses_of_long_ago_would_hide_them():
-    assert trends_where_the_loss_falls(1.3, outgrown=1e6) > -0.05
+    assert trends_where_the_loss_falls(1.3, most_of_recent=1e6) > -0.05
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -300,6 +300,6 @@ def test_recent_probes_hardly_ever_decide_where_the_loss_stays(seed):
     triples = [(a, b, 1.0) for a, b in zip(losses, averaged, strict=True)]
     with_recent, without = (
         np.array([float(s) for s in statistics_after(triples, **constants)[:2]])
-        for constants in ({}, {"outgrown": 1e6})
+        for constants in ({}, {"most_of_recent": 1e6})
     )
     np.testing.assert_allclose(with_recent, without, atol=0.1)
