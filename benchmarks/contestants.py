@@ -14,7 +14,7 @@ from keras_fuzzyhess import SALO, FuzzyHess
 GRID = tuple(float(np.round(10 ** (k / 2), 5)) for k in range(-4, 5))
 """Nine learning rates as multiples of a middle one, half a decade apart."""
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "warm-up, cosine")
 
 
 LEARNED_RULES = RECORDED.parent / "learned_rules.json"
@@ -64,7 +64,7 @@ PEERS = {
     "schedulefree": tuned(keras.optimizers.ScheduleFreeAdamW, 0.003, ("constant",)),
     "adahessian": tuned(AdaHessian, 0.03, ("constant",)),
     "sophia": tuned(Sophia, 0.001, ("constant",)),
-    "soap": tuned(lambda: SOAP(weight_decay=0.01), 0.003),
+    "soap": tuned(lambda: SOAP(weight_decay=0.01), 0.003, SCHEDULES[:2]),
     "salo": tuned(SALO, 0.3, ("constant",)),
 }
 """Optimizers that are tuned and shown, but are no part of the target."""

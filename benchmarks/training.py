@@ -17,9 +17,36 @@ EVALUATIONS = 20
 SAMPLE = 1024
 """Examples on which it is evaluated, of those trained on and of those held back."""
 
+WARM_UP = 0.05
+"""Share of a budget in which the learning rate grows, where there is a warm-up."""
+
 AVERAGING = 20.0
 """After `t` steps, weights are averaged over about the last `t / AVERAGING`, as
 FuzzyHess does it."""
+
+
+def scheduled(schedule: str, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """What the learning rate of each step is multiplied by.
+
+    A cosine falls to 0 with the budget. With a warm-up it is multiplied by a ramp over
+    the first `WARM_UP` of the budget.
+
+    Args:
+        schedule: "constant", "cosine" or "warm-up, cosine".
+        before: Share of the budget that is taken before each step.
+        after: The same after it, so that no first step has a rate of 0.
+
+    Example:
+
+    >>> scheduled("warm-up, cosine", np.array([0.0, 0.5]), np.array([0.01, 0.51]))
+    array([0.2, 0.5])
+    """
+    if schedule == "constant":
+        return np.ones_like(before)
+    cosine = 0.5 + 0.5 * np.cos(np.pi * np.minimum(before, 1.0))
+    if schedule == "cosine":
+        return cosine
+    return cosine * np.minimum(after / WARM_UP, 1.0)
 
 
 class Training:
@@ -60,7 +87,8 @@ class Training:
 
         Args:
             learning_rate: The optimizer's.
-            schedule: "constant", or "cosine" to zero over the budget.
+            schedule: "constant"; "cosine", to zero over the budget; or "warm-up,
+                cosine", see `scheduled`.
             seed: Seed of initial weights, order of minibatches and noise.
             gradients: Budget in gradient evaluations. Ends earlier when the loss is
                 no longer finite, or every minibatch is skipped for not being so.
@@ -80,10 +108,9 @@ class Training:
             taken, steps_before = self.gradient_evaluations(), self._steps()
             # Probes are not evenly spread: what a step costs is known from the last.
             steps = max(1, round((target - taken) / cost))
-            rates = np.full(steps, learning_rate, "float32")
-            if schedule == "cosine":
-                share = (taken + cost * np.arange(steps)) / gradients
-                rates *= 0.5 + 0.5 * np.cos(np.pi * np.minimum(share, 1.0))
+            before = (taken + cost * np.arange(steps)) / gradients
+            factors = scheduled(schedule, before, before + cost / gradients)
+            rates = (learning_rate * factors).astype("float32")
             indices = np.stack([next(batches) for _ in range(steps)])
             start = time.perf_counter()
             self.train(indices, rates)

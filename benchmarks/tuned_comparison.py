@@ -220,8 +220,6 @@ def main():
     results = Results(
         arguments.output, "tuned_comparison", key_of, "tuned_comparison.jsonl"
     )
-    for data in arguments.data:  # before the first run: is it all there?
-        DATA[data][0](1, 0)
     for data in arguments.data:  # all runs first, for they print lines of their own
         for optimizer in recipes.OPTIMIZERS:
             factor = chosen_factor(results, data, optimizer)

@@ -118,6 +118,21 @@ def test_a_peer_that_was_run_everywhere_is_put_beside_fuzzyhess(results):
     assert report.peers_table(results, ["quadratic", "burgers"]) == "None run."
 
 
+def test_variants_are_put_beside_fuzzyhess_as_it_is(results):
+    """It ends at a mean of 3, held back too; the planned one at 1.5 and 3."""
+    assert report.variants_table(results) == "None run."
+    results.add(record("soap", [9.0, 2.5]))
+    for seed in range(2):
+        planned = record("fuzzyhess, planned", [9.0, 3.0], seed=seed)
+        results.add(planned | {"averaged_held_back": {"loss": 3.6}})
+    (line,) = report.variants_table(results).splitlines()[2:]
+    assert line == (
+        "| fuzzyhess, planned | 0.5 (0.5 to 0.5) | 1 of 1 | 1.2 (1.2 to 1.2) | 0 of 1 |"
+    )
+    (line,) = report.planned_peers_table(results, ["quadratic"]).splitlines()[2:]
+    assert line.startswith("| soap |") and line.endswith("| 1 of 1 | none |")
+
+
 def test_without_results_the_report_says_so(tmp_path):
     empty = Results(tmp_path)
     for tell in (report.interval_line, report.profile_table, report.target_table):

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks import __main__ as benchmarks_main
 from benchmarks import protocol
-from benchmarks.contestants import BASELINES, OURS, Contestant
+from benchmarks.contestants import BASELINES, OURS, SCHEDULES, Contestant
 from benchmarks.hessian_peers import AdaHessian, Sophia
 from benchmarks.results import Results
-from benchmarks.training import EVALUATIONS, Training
+from benchmarks.training import EVALUATIONS, Training, scheduled
 from benchmarks.workloads import WORKLOADS
 from keras_fuzzyhess import SALO, FuzzyHess
 
@@ -48,6 +48,18 @@ def test_the_averaged_weights_are_what_fit_would_leave():
     own = training.optimizer._model_variables_moving_average
     for average, expected in zip(own, training._averages, strict=True):
         np.testing.assert_allclose(average.numpy(), expected.numpy(), rtol=1e-5)
+
+
+def test_a_warm_up_begins_with_short_steps_and_is_the_cosine_later():
+    before = np.arange(200) / 200
+    constant, cosine, warm = (
+        scheduled(schedule, before, before + 1 / 200) for schedule in SCHEDULES
+    )
+    np.testing.assert_array_equal(constant, 1.0)
+    assert cosine[0] == 1.0 and 0 < cosine[-1] < 1e-3
+    ramp = (np.arange(10) + 1) / 10
+    np.testing.assert_allclose(warm[:10], cosine[:10] * ramp, rtol=1e-12)
+    np.testing.assert_array_equal(warm[10:], cosine[10:])
 
 
 def test_a_diverged_run_ends_early():
@@ -123,3 +135,25 @@ def test_a_set_has_workloads_contestants_and_a_folder_of_its_own(capsys):
     with pytest.raises(SystemExit):
         parsed(["--set", "unseen", "--workloads", "quadratic"])
     assert "no workload quadratic" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["fuzzyhess, planned", "learned rules"])
+def test_variants_of_fuzzyhess_can_be_made(name):
+    made = protocol.CONTESTANTS[name].make()
+    assert isinstance(made, FuzzyHess)
+    assert (made.rule_base != FuzzyHess().rule_base) == (name == "learned rules")
+
+
+@pytest.mark.parametrize("gradients", [60, 200])
+def test_as_many_steps_are_planned_as_a_budget_is_enough_for(gradients):
+    steps = protocol.steps_within(gradients)
+    training = Training(QUADRATIC, FuzzyHess)
+    training._restart(0)
+    batches = training.batches(0)
+
+    def take(count):
+        indices = np.stack([next(batches) for _ in range(count)])
+        training.train(indices, np.ones(count, "float32"))
+        return training.gradient_evaluations()
+
+    assert take(steps) <= gradients < take(1)
