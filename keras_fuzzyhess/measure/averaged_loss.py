@@ -366,19 +366,11 @@ class AveragedLossTrend(Part):
         )
 
     def keep(self, statistics: AveragedLoss, tells: tf.Tensor) -> None:
-        """Keeps these averages if they tell anything, and the last losses anyway.
-
-        The next probe is compared with the last one, whatever that tells.
-        """
-        for name, variable, new, old in zip(
-            AveragedLoss._fields,
-            self._statistics,
-            statistics,
-            self._read(),
-            strict=True,
+        """Keeps these averages, if they tell anything."""
+        for variable, new, old in zip(
+            self._statistics, statistics, self._read(), strict=True
         ):
-            is_last = name in ("last", "last_difference")
-            variable.assign(new if is_last else tf.where(tells, new, old))
+            variable.assign(tf.where(tells, new, old))
 
     @property
     def count(self) -> tf.Tensor:

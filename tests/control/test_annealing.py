@@ -7,7 +7,6 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from keras_fuzzyhess import SALO, FuzzyHess, FuzzyHessMonitor
-from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend
 
 PLAN = 200
 FLAT, STEEP = 0.0, 10.0
@@ -103,24 +102,6 @@ def test_a_plan_of_a_later_fit_counts_from_where_it_was_made():
         assert len(set(gains[fit * PLAN + 40 : fit * PLAN + 130])) > 50, (
             "it is not held"
         )
-
-
-def test_what_comes_after_a_plan_is_compared_with_the_last_probe_in_it():
-    trend = AveragedLossTrend(promised=0.5)
-    trend.build([], keras.optimizers.SGD().add_variable)
-
-    def probe(loss, averaged_loss, tells):
-        statistics = trend.observed(loss, averaged_loss, tf.constant(1.0))
-        trend.keep(statistics, tf.constant(tells))
-        return statistics
-
-    for loss, swing in ((9.0, 1.5), (8.0, 0.5), (7.0, 1.5)):
-        before = probe(loss + swing, loss, tells=True)
-    for loss, swing in ((5.0, 0.1), (3.0, 0.2), (1.0, 0.1)):
-        probe(loss + swing, loss, tells=False)
-    after = probe(1.3, 1.1, tells=True)
-    assert float(after.count) == float(before.count) + 1
-    assert 0 < float(after.root_scatter) < float(before.root_scatter)
 
 
 @pytest.mark.parametrize("total_steps", [200, 1000])
