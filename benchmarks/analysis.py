@@ -158,19 +158,32 @@ def mean_gradients_to(found: Tuned, workload: str, target: float) -> float:
     return _first_at(taken, np.mean(curves, axis=0), target * (1 + 1e-9))
 
 
-def ablation_ratio(results: Results, workload: str, ablation: str) -> float | None:
-    """Training loss as a multiple of FuzzyHess's, of the seeds that both have."""
+def ablation_ratio(
+    results: Results, workload: str, ablation: str, measure: str = "losses"
+) -> float | None:
+    """A loss as a multiple of FuzzyHess's, of the seeds that both have.
+
+    Args:
+        results: `Results`.
+        workload: Name.
+        ablation: Name of another FuzzyHess.
+        measure: "losses", those of training, or "held_back".
+    """
     ours, other = (tuned(results, workload, n) for n in ("fuzzyhess", ablation))
     if ours is None or other is None:
         return None
     seeds = [record["seed"] for record in ours.records]
-    paired = [ours.losses[seeds.index(record["seed"])] for record in other.records]
-    return float(np.mean(other.losses) / np.mean(paired))
+    own = getattr(ours, measure)
+    paired = [own[seeds.index(record["seed"])] for record in other.records]
+    return float(np.mean(getattr(other, measure)) / np.mean(paired))
 
 
 def ablation_ratios(
-    results: Results, ablation: str, workloads: Iterable[str] = WORKLOADS
+    results: Results,
+    ablation: str,
+    workloads: Iterable[str] = WORKLOADS,
+    measure: str = "losses",
 ) -> list[float]:
     """`ablation_ratio` on the workloads on which it was run."""
-    ratios = [ablation_ratio(results, name, ablation) for name in workloads]
+    ratios = [ablation_ratio(results, name, ablation, measure) for name in workloads]
     return [ratio for ratio in ratios if ratio is not None]

@@ -16,7 +16,6 @@ GRID = tuple(float(np.round(10 ** (k / 2), 5)) for k in range(-4, 5))
 
 SCHEDULES = ("constant", "cosine", "warm-up, cosine")
 
-
 LEARNED_RULES = RECORDED.parent / "learned_rules.json"
 """The `rule_base.json` of `python examples/learn_rules.py --trials 40`."""
 

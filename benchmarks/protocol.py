@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from benchmarks.ablations import ABLATIONS, PARTS
 from benchmarks.contestants import (
@@ -27,7 +26,11 @@ from benchmarks.results import Results, environment, key_of
 from benchmarks.sets import ALL
 from benchmarks.training import Training
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
+from keras_fuzzyhess.measure.probe_schedule import (
+    LENGTH_PROBE,
+    ProbeSchedule,
+    probe_steps,
+)
 
 CONTESTANTS: dict[str, Contestant] = (
     BASELINES | OURS | ABLATIONS | PEERS | LONG_BASELINES | PLANNED | LEARNED
@@ -64,17 +67,11 @@ def steps_within(gradients: int) -> int:
     564
     """
     schedule = ProbeSchedule(FuzzyHess().probe_interval)
-
-    @tf.function
-    def has_probe():
-        def of(step):
-            due = schedule.due(step)
-            return due.loss | due.length
-
-        steps = tf.range(gradients)
-        return tf.map_fn(of, steps, fn_output_signature=tf.bool)
-
-    taken = np.cumsum(1 + has_probe().numpy().astype(int))
+    _, of_loss = probe_steps(
+        schedule.interval, schedule.thinning, schedule.early_curvature_probe
+    )
+    has_probe = np.isin(np.arange(gradients), [LENGTH_PROBE, *of_loss])
+    taken = np.cumsum(1 + has_probe)
     return int(np.searchsorted(taken, gradients, side="right"))
 
 

@@ -147,23 +147,14 @@ def variants_table(results: Results, workloads: Iterable[str] = WORKLOADS) -> st
     """
     rows = []
     for variant in (*PLANNED, *LEARNED):
-        ratios: dict[str, list[float]] = {"losses": [], "held_back": []}
-        for name in workloads:
-            found = analysis.tuned(results, name, variant)
-            ours = analysis.tuned(results, name, "fuzzyhess")
-            if found is None or ours is None:
-                continue
-            for measure, values in ratios.items():
-                pair = (np.mean(getattr(t, measure)) for t in (found, ours))
-                values.append(float(np.divide(*pair)))
-        if not ratios["losses"]:
+        if not _has_run(results, variant):
             continue
         cells = []
-        for values in ratios.values():
-            mean = np.exp(np.mean(np.log(values)))
-            cells.append(f"{mean:.3g} ({min(values):.3g} to {max(values):.3g})")
-            lower = sum(value < 1 for value in values)
-            cells.append(f"{lower} of {len(values)}")
+        for measure in ("losses", "held_back"):
+            ratios = analysis.ablation_ratios(results, variant, workloads, measure)
+            mean = np.exp(np.mean(np.log(ratios)))
+            cells.append(f"{mean:.3g} ({min(ratios):.3g} to {max(ratios):.3g})")
+            cells.append(f"{sum(r < 1 for r in ratios)} of {len(ratios)}")
         rows.append([variant, *cells])
     if not rows:
         return "None run."

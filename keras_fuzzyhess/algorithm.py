@@ -91,9 +91,9 @@ class Algorithm:
         """
         course = self.direction(gradients, self.curvature, step)
         course = checked_course(course, gradients)
-        # Before the gain is set: it is part of the trend.
-        shortening = self.controller.shortening(self.trend, step.number)
-        self.controller.update(*self.signals, step.number, hold | (shortening < 1))
+        trend, fall = self.signals
+        shortening = self.controller.shortening(trend, step.number)
+        self.controller.update(trend, fall, step.number, hold | (shortening < 1))
         length = course.factor * learning_rate * self.controller.gain * shortening
         return course.vectors, length * self.length.along(course.size)
 

@@ -83,7 +83,7 @@ class ProbeSchedule:
         Args:
             step: Scalar integer, number of steps taken before.
         """
-        curvature, loss = _probe_steps(
+        curvature, loss = probe_steps(
             self.interval, self.thinning, self.early_curvature_probe
         )
         step = tf.cast(step, tf.int32)
@@ -95,7 +95,7 @@ class ProbeSchedule:
 
 
 @functools.cache
-def _probe_steps(
+def probe_steps(
     interval: int, thinning: float, early: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """All steps that an int32 can count which take a curvature or a loss probe.
