@@ -16,8 +16,8 @@ class Algorithm:
     """What FuzzyHess and SALO do with gradients; of Keras it knows nothing.
 
     ```
-    probes      take a second gradient at shifted weights now and then,
-                and tell the trend of the loss, and whether it falls as promised
+    probes      take a second gradient at shifted weights now and then, watch the
+                losses, and tell the trend of the loss, and whether it falls as promised
     direction   where to go: vectors, from gradients and what probes have measured
     controller  gain and momentum of the curvature, from these and progress
     length      how long a step of gain 1 is
@@ -73,6 +73,10 @@ class Algorithm:
         tells &= self.controller.shortening(self.trend, step.number) >= 1
         gain = self.controller.gain
         self.probes.observe(probe, step, gain, beta_3, tells, keep_or_drop)
+
+    def watch(self, loss: tf.Tensor) -> None:
+        """Takes note of the loss of a step that is taken, a scalar."""
+        self.probes.watch(loss)
 
     def update(
         self,

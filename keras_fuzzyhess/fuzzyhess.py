@@ -17,6 +17,7 @@ from keras_fuzzyhess.direction import Direction, direction_config, named_directi
 from keras_fuzzyhess.fuzzy import control_surface, default_rule_base, resolve_rule_base
 from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend, promised_fall
 from keras_fuzzyhess.measure.averaging_rate import Averaging
+from keras_fuzzyhess.measure.coming_fall import ComingFall
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 from keras_fuzzyhess.measure.probes import ProbesInTurn
@@ -26,6 +27,7 @@ from keras_fuzzyhess.salo import SALO
 PARTS = {
     "length": StepLength,
     "trend": AveragedLossTrend,
+    "coming_fall": ComingFall,
     "schedule": ProbeSchedule,
     "averaging": Averaging,
     "controller": Controller,
@@ -51,6 +53,8 @@ class FuzzyHess(SecondGradientOptimizer):
     loss probe        e <- mean of (L(w) - L(average)) / (c s) ,    trend = -c e ,
                       s the geometric mean of two scatters: of L(average), and of the
                       difference, and at most 3 times that of the last few probes;
+                      or a quarter of the coming fall of the loss, if that is more
+                      (`measure/coming_fall.py`);
                       fall = share of the lead's promise that L(average) falls by
                       (`measure/averaged_loss.py`)
     direction         u = (0.8 m + 0.2 g) / (sqrt(v) + mean(sqrt(v)) / 1000)
@@ -153,7 +157,8 @@ class FuzzyHess(SecondGradientOptimizer):
             `beta_1`, `beta_2` and `curvature_power` must be left out. Defaults to
             `"rotated"`.
         constants: A dict of some of "length" (`measure/step_length.py`), "trend"
-            (`measure/averaged_loss.py`), "schedule" (`measure/probe_schedule.py`),
+            (`measure/averaged_loss.py`), "coming_fall" (`measure/coming_fall.py`),
+            "schedule" (`measure/probe_schedule.py`),
             "averaging" (`measure/averaging_rate.py`) and "controller"
             (`control/controller.py`), each with a dict of some of the constants
             documented there, as `{"length": {"share": 0.01}}`. Defaults to `None`: all
@@ -236,16 +241,18 @@ class FuzzyHess(SecondGradientOptimizer):
             schedule.interval, schedule.thinning, self._averaging.window
         )
         trend = AveragedLossTrend(promised, **given["trend"])
+        coming_fall = ComingFall(**given["coming_fall"])
         surface = control_surface(self.rule_base)
         controller = Controller(surface, **given["controller"])
         curvature = None
         if where.needs_curvature:
             curvature = Curvature(self._probe_radius, basis=where.basis)
-        probes = ProbesInTurn(curvature, trend, length, schedule)
+        probes = ProbesInTurn(curvature, trend, coming_fall, length, schedule)
         self.algorithm = Algorithm(probes, where, controller, length)
         self._parts = {
             "length": length,
             "trend": trend,
+            "coming_fall": coming_fall,
             "schedule": schedule,
             "averaging": self._averaging,
             "controller": controller,

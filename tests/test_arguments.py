@@ -310,6 +310,7 @@ CONSTANTS = {
             "doubt": 1.5,
             "most_promised": 0.5,
         },
+        "coming_fall": {"share": 0.25, "window": 16.0},
         "schedule": {"thinning": 400.0, "early_curvature_probe": 2},
         "averaging": {"window": 20.0, "latest": 20},
         "controller": CONTROLLER,

@@ -342,6 +342,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
         def take() -> None:
             self._divergence.watch(minibatch.loss)
+            self.algorithm.watch(minibatch.loss)
             take_step()
 
         self._finite.take_or_skip(finite, take)

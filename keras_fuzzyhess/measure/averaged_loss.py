@@ -10,7 +10,8 @@ loss, and of how much they differ in the difference. The first alone would hide 
 where outliers or wrong labels make losses differ much; the second alone would stop the
 gain early on, when the difference is small and hardly differs. Where the loss falls by
 orders of magnitude, at most three times the scatter of the last few probes counts:
-beside the losses of before, no swing would be seen.
+beside the losses of before, no swing would be seen. And where the loss still has far to
+fall (`coming_fall.py`), a share of that is the unit instead of the scatter, if larger.
 
 Weights that are ahead promise that the loss at the average falls too, as the average
 follows them. Where it does not, something else moves the loss: another network that
@@ -40,9 +41,10 @@ class AveragedLoss(NamedTuple):
 
     Attributes:
         count: Number of probes.
-        excess: Average of `(L(w) - L(average)) / (scatter gain)`: how much higher the
-            loss is at the weights, in scatters, for a gain of one. What is remembered
-            never counts for more than one scatter at the present gain.
+        excess: Average of `(L(w) - L(average)) / (unit gain)`: how much higher the
+            loss is at the weights, for a gain of one; the unit is the scatter, or what
+            was given as the least one. What is remembered never counts for more than
+            one unit at the present gain.
         root_scatter: Average square root of how much two minibatches differ,
             `share sqrt(|change of L(average)| |change of L(w) - L(average)|)` between
             two probes. Its square is the scatter. Few minibatches that differ much from
@@ -72,6 +74,7 @@ def observe_averaged_loss(
     loss: tf.Tensor,
     averaged_loss: tf.Tensor,
     gain: tf.Tensor,
+    least_unit: tf.Tensor | float,
     slowest: float,
     recent: float,
     most_of_recent: float,
@@ -87,6 +90,8 @@ def observe_averaged_loss(
         loss: Scalar loss of the minibatch at the weights.
         averaged_loss: Scalar loss of the same minibatch at the averaged weights.
         gain: Scalar, the gain with which the weights have come here.
+        least_unit: Scalar of at least 0: the difference is measured in units of at
+            least so much.
         slowest: Float in [0, 1]. This and all others as in `AveragedLossTrend`.
         recent: Float in [0, 1].
         most_of_recent: Float of at least 1.
@@ -104,7 +109,7 @@ def observe_averaged_loss(
     >>> statistics = AveragedLoss(*(tf.constant(0.0),) * 9)
     >>> for losses in [(3.0, 2.0), (5.0, 1.0)]:
     ...     statistics = observe_averaged_loss(
-    ...         statistics, *losses, 1.0, 0.1, 0.5, 3.0, 0.75, 2.0, 3.0, 0.1
+    ...         statistics, *losses, 1.0, 0.0, 0.1, 0.5, 3.0, 0.75, 2.0, 3.0, 0.1
     ...     )
     >>> round(float(statistics.root_scatter) ** 2, 4)  # of changes of 1 and 3
     1.299
@@ -140,8 +145,9 @@ def observe_averaged_loss(
     fall = tf.clip_by_value(fall, -most, most)
     scatter = tf.minimum(root_scatter**2, most_of_recent * recent_root_scatter**2)
     # Minibatches that do not differ leave rounding, which is no difference either.
-    scatter = tf.maximum(scatter, ROUNDING * tf.abs(averaged_loss))
-    excess = tf.where(count > 0, tf.math.divide_no_nan(difference, scatter), 0.0)
+    unit = tf.maximum(scatter, ROUNDING * tf.abs(averaged_loss))
+    unit = tf.maximum(unit, least_unit)
+    excess = tf.where(count > 0, tf.math.divide_no_nan(difference, unit), 0.0)
     # What a small gain has measured would else be more than the trend can show, and
     # hide what a larger one measures for as long as it is remembered.
     remembered = tf.clip_by_value(statistics.excess, -1 / gain, 1 / gain)
@@ -287,7 +293,7 @@ class AveragedLossTrend(Part):
             independent ones; a little more, for a mean of roots is less than the root
             of a mean. Defaults to `0.75`.
         strongest: Float in [0, 1e6]: no probe counts for more than an excess of so many
-            scatters, and no change of the loss at the average for more than so many
+            units, and no change of the loss at the average for more than so many
             times what it usually is, the lead added. Defaults to `2.0`.
         early: Float in [1, 1e6], how many of the last probes count most early on, when
             the network changes quickly. Defaults to `3.0`.
@@ -310,7 +316,9 @@ class AveragedLossTrend(Part):
     >>> trend = AveragedLossTrend(promised=0.5)
     >>> trend.build([], FuzzyHess().add_variable)
     >>> for loss, averaged_loss in [(3.0, 2.0), (3.0, 1.0)]:
-    ...     statistics = trend.observed(loss, averaged_loss, tf.constant(1.0))
+    ...     statistics = trend.observed(
+    ...         loss, averaged_loss, gain=tf.constant(1.0), least_unit=0.0
+    ...     )
     ...     trend.keep(statistics, tf.constant(True))
     >>> float(trend.value(tf.constant(1.0))) < 0
     True
@@ -348,14 +356,19 @@ class AveragedLossTrend(Part):
         ]
 
     def observed(
-        self, loss: tf.Tensor, averaged_loss: tf.Tensor, gain: tf.Tensor
+        self,
+        loss: tf.Tensor,
+        averaged_loss: tf.Tensor,
+        gain: tf.Tensor,
+        least_unit: tf.Tensor | float,
     ) -> AveragedLoss:
-        """The averages with the two losses of a probe."""
+        """The averages with the two losses of a probe, `observe_averaged_loss`."""
         return observe_averaged_loss(
             self._read(),
             loss,
             averaged_loss,
             gain,
+            least_unit,
             self.slowest,
             self.recent,
             self.most_of_recent,

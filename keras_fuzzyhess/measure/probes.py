@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from keras_fuzzyhess.backend.replicas import all_reduce_sum, cond_in_every_replica
 from keras_fuzzyhess.measure.averaged_loss import AveragedLossTrend
+from keras_fuzzyhess.measure.coming_fall import ComingFall
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.measure.loss_trend import LossTrend
 from keras_fuzzyhess.measure.probe import Probe
 from keras_fuzzyhess.measure.probe_schedule import DueProbes, ProbeSchedule
 from keras_fuzzyhess.measure.step_length import StepLength
-from keras_fuzzyhess.parts import Part, Step
+from keras_fuzzyhess.parts import Part, Step, named
 from keras_fuzzyhess.state.vectors import dot
 
 Keep = Callable[[tf.Tensor, Callable[[], None]], None]
@@ -25,6 +26,7 @@ class ProbesInTurn(Part):
     Args:
         curvature: `Curvature`, or None, with which its probes are left out.
         trend: `AveragedLossTrend`.
+        coming_fall: `ComingFall`.
         length: `StepLength`.
         schedule: `ProbeSchedule`.
     """
@@ -33,10 +35,12 @@ class ProbesInTurn(Part):
         self,
         curvature: Curvature | None,
         trend: AveragedLossTrend,
+        coming_fall: ComingFall,
         length: StepLength,
         schedule: ProbeSchedule,
     ) -> None:
         self.curvature, self._trend = curvature, trend
+        self._coming_fall = coming_fall
         self.length, self._schedule = length, schedule
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
@@ -44,6 +48,7 @@ class ProbesInTurn(Part):
         if self.curvature is not None:
             self.curvature.build(weights, add)
         self._trend.build(weights, add)
+        self._coming_fall.build(weights, named(add, "coming_fall"))
 
     @property
     def draws_signs(self) -> bool:
@@ -76,6 +81,10 @@ class ProbesInTurn(Part):
         )
         return tf.cond(self.due(step.number).curvature, to_random_side, way_to_average)
 
+    def watch(self, loss: tf.Tensor) -> None:
+        """Takes note of the loss of a step."""
+        self._coming_fall.watch(loss)
+
     def observe(
         self,
         probe: Probe,
@@ -100,7 +109,9 @@ class ProbesInTurn(Part):
         # Each sums over replicas only what it needs: numbers for all weights, or one.
         def observe_loss():
             averaged_loss = all_reduce_sum(probe.shifted_loss)
-            statistics = self._trend.observed(probe.loss, averaged_loss, gain)
+            statistics = self._trend.observed(
+                probe.loss, averaged_loss, gain, self._coming_fall.value
+            )
             keep_or_drop(
                 tf.reduce_all(tf.math.is_finite(statistics)),
                 lambda: self._trend.keep(statistics, tells),
@@ -171,6 +182,9 @@ class ProbeEveryStep(Part):
     ) -> list[tf.Tensor]:
         """As the curvature is measured."""
         return self.curvature.shifts(gradients, seed, step.indices)
+
+    def watch(self, loss: tf.Tensor) -> None:
+        """Does nothing, for a probe brings the loss of its step."""
 
     def observe(
         self,

@@ -30,6 +30,9 @@ class _Recording:
         for total, gradient in zip(self.sums, shifted, strict=True):
             total.assign_add(gradient)
 
+    def watch(self, loss):
+        pass
+
     def update(self, gradients, step, learning_rate, hold):
         return [tf.zeros_like(g) for g in gradients], learning_rate
 

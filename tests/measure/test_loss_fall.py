@@ -31,6 +31,7 @@ def taken_in(statistics, loss, averaged_loss, promised):
         loss,
         averaged_loss,
         tf.constant(1.0),
+        0.0,
         SLOWEST,
         AveragedLossTrend.recent,
         AveragedLossTrend.most_of_recent,
@@ -199,7 +200,7 @@ def test_no_more_is_asked_for_than_the_constant_says():
         statistics = AveragedLoss(*(tf.constant(0.0),) * len(AveragedLoss._fields))
         for loss in -0.1 * np.arange(40.0):
             pair = tf.constant(loss - 1, tf.float32), tf.constant(loss, tf.float32)
-            statistics = trend.observed(*pair, tf.constant(1.0))
+            statistics = trend.observed(*pair, tf.constant(1.0), 0.0)
             trend.keep(statistics, tf.constant(True))
         rate = max(1 / 38, 0.1 * asked / most)
         expected = min(0.1 * (1 + 1.5 * rate) / asked, 1.0)
@@ -210,7 +211,8 @@ def test_no_more_is_asked_for_than_the_constant_says():
 def test_the_gain_rises_only_where_the_loss_falls_too(falls_too, said):
     """Weights go down a slope, which is lifted as fast as their average follows."""
     w, lift = tf.Variable([0.0] * 4), tf.Variable(0.0)
-    optimizer = FuzzyHess(seed=0, probe_interval=4)
+    in_scatters = {"coming_fall": {"share": 0.0}}
+    optimizer = FuzzyHess(seed=0, probe_interval=4, constants=in_scatters)
     assert optimizer.diagnostics["loss_fall"] == 1.0
 
     @tf.function

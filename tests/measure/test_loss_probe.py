@@ -15,6 +15,7 @@ from keras_fuzzyhess.measure.averaged_loss import (
     averaged_loss_fall,
     averaged_loss_trend,
 )
+from keras_fuzzyhess.measure.coming_fall import ComingFall
 from keras_fuzzyhess.measure.probe_schedule import ProbeSchedule
 from tests.helpers import networks
 from tests.helpers.rule_bases import constant_surface
@@ -30,11 +31,13 @@ def measured_by(optimizer):
     return AveragedLoss(*(kept[f"probes.averaged_loss_{f}"] for f in fields))
 
 
-def statistics_after(triples, **constants):
+def statistics_after(probes, **constants):
+    """Of tuples of two losses, a gain and, if not 0, the least unit."""
     trend = AveragedLossTrend(PROMISED, **constants)
     trend.build([], keras.optimizers.SGD().add_variable)
-    for triple in triples:
-        statistics = trend.observed(*(tf.constant(n, tf.float32) for n in triple))
+    for loss, averaged_loss, gain, *least_unit in probes:
+        numbers = (loss, averaged_loss, gain, *(least_unit or [0.0]))
+        statistics = trend.observed(*(tf.constant(n, tf.float32) for n in numbers))
         trend.keep(statistics, tf.constant(True))
     return statistics
 
@@ -100,6 +103,22 @@ def test_trend_needs_two_probes_and_stays_in_range():
     assert trend(*swinging * 4) == -1.0
     assert trend(*ahead * 4) == 1.0
     assert trend(*[(2.0, 2.0)] * 4) == 0.0
+
+
+@pytest.mark.parametrize("least_unit", [0.5, 2.0, 30.0])
+def test_no_unit_is_less_than_the_least(least_unit):
+    """Scatters of about 1, excess of 0.1 of them: in larger units it is smaller."""
+    noise, of_difference = np.random.default_rng(0).normal(size=(2, 60))
+    triples = [
+        (n + 0.1 + 0.1 * d, n, 1.0) for n, d in zip(noise, of_difference, strict=True)
+    ]
+    plain = statistics_after(triples)
+    measured = statistics_after([(*triple, least_unit) for triple in triples])
+    assert float(measured.root_scatter) == float(plain.root_scatter)
+    scatter = float(plain.root_scatter) ** 2
+    assert 0.1 < scatter < 0.5
+    ratio = float(plain.excess) / float(measured.excess)
+    assert 0.7 * least_unit / scatter < ratio < 1.5 * least_unit / scatter
 
 
 def test_outliers_in_the_loss_do_not_hide_swings():
@@ -176,13 +195,17 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
         other.set_weights(weights)
         return float(networks.cross_entropy(y[batch], other(x[batch])))
 
-    triples = []
+    coming_fall = ComingFall()
+    coming_fall.build([], keras.optimizers.SGD().add_variable)
+    probes = []
     for step in range(5 * INTERVAL):
         batch = slice(step * networks.BATCH, (step + 1) * networks.BATCH)
+        loss = loss_at(model.get_weights(), batch)
         if ProbeSchedule(INTERVAL).due(step).loss:
             averages = [v.numpy() for v in optimizer._model_variables_moving_average]
-            losses = loss_at(model.get_weights(), batch), loss_at(averages, batch)
-            triples.append((*losses, optimizer.diagnostics["gain"]))
+            gain = optimizer.diagnostics["gain"]
+            probes.append((loss, loss_at(averages, batch), gain, coming_fall.value))
+        coming_fall.watch(tf.constant(loss))
         if form == "traced":
             model.train_on_batch(x[batch], y[batch])
         else:
@@ -190,8 +213,9 @@ def test_excess_is_the_difference_of_two_losses_on_one_minibatch(form):
                 lambda b=batch: networks.cross_entropy(y[b], model(x[b])),
                 model.trainable_variables,
             )
-    assert min(abs(loss - averaged) for loss, averaged, _ in triples[-2:]) > 1e-4
-    expected, measured = statistics_after(triples), measured_by(optimizer)
+    assert min(abs(loss - averaged) for loss, averaged, *_ in probes[-2:]) > 1e-4
+    assert max(least_unit for *_, least_unit in probes) > 0
+    expected, measured = statistics_after(probes), measured_by(optimizer)
     for name in AveragedLoss._fields:
         np.testing.assert_allclose(
             getattr(measured, name),

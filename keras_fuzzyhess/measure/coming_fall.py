@@ -1,0 +1,127 @@
+"""How much the loss still falls, judged by how it has fallen of late.
+
+While it has far to fall, swings that are a small share of that do not matter, however
+wide they are beside the differences of minibatches; steps that are long enough do.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from keras_fuzzyhess.constants import check_constants
+from keras_fuzzyhess.parts import Part
+from keras_fuzzyhess.state.moving_average import mix
+
+
+def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Tensor:
+    """Takes one loss into two averages, the early one over twice as many losses.
+
+        late  <- late  + rate(window) (loss - late) ,
+        early <- early + rate(window / 2) (loss - early) ,
+        rate(k) = k / (k + n)    after n losses
+
+    With `rate(k)` an average spans about the last `n / k` losses, and of a loss that
+    falls as `-ln(n)` it is behind by `1 / k`.
+
+    Args:
+        averages: Vector of `n`, `late` and `early`, all zero at the start.
+        loss: Scalar.
+        window: Positive float.
+
+    Returns:
+        Vector with that loss in it.
+
+    Example:
+
+    >>> averages = tf.zeros(3)
+    >>> for loss in (4.0, 1.0, 1.0):
+    ...     averages = averages_after(averages, tf.constant(loss), window=2.0)
+    >>> averages.numpy().round(2).tolist()
+    [3.0, 1.5, 2.0]
+    """
+    count, late, early = tf.unstack(averages)
+    return tf.stack(
+        [
+            count + 1,
+            mix(late, loss, window / (window + count)),
+            mix(early, loss, window / (window + 2 * count)),
+        ]
+    )
+
+
+def coming_fall(late: tf.Tensor, early: tf.Tensor, window: float) -> tf.Tensor:
+    """By how much the loss falls until the steps are e times as many.
+
+        clip(window (early - late), 0, |late|)
+
+    It goes on as a logarithm does, and by no more than itself: where it falls by orders
+    of magnitude, what it was says nothing of what it will be.
+
+    Args:
+        late: Scalar, average of losses.
+        early: Scalar, that over twice as many.
+        window: Positive float, as in `averages_after`.
+
+    Returns:
+        Scalar of at least 0.
+
+    Example:
+
+    >>> float(coming_fall(tf.constant(1.0), tf.constant(1.0625), window=8.0))
+    0.5
+    """
+    return tf.clip_by_value(window * (early - late), 0.0, tf.abs(late))
+
+
+@dataclasses.dataclass(eq=False)
+class ComingFall(Part):
+    """The share of the coming fall of the loss in which swings are measured.
+
+    Args:
+        share: Float in [0, 1e3]. Defaults to `0.25`: the default rules hold the gain
+            where the loss at the weights is higher than at their average by 0.4 of
+            that, a tenth of the fall to come.
+        window: Float in [2, 1e9]: after `n` losses the late average spans about the
+            last `n / window`, the early one twice as many. Defaults to `16.0`.
+
+    Raises:
+        ValueError: if a constant is out of its range.
+
+    Source: our choice.
+
+    Example:
+
+    >>> from keras_fuzzyhess import FuzzyHess
+    >>> fall = ComingFall()
+    >>> fall.build([], FuzzyHess().add_variable)
+    >>> for n in range(1, 1000):
+    ...     fall.watch(5 - 0.4 * tf.math.log(float(n)))
+    >>> round(float(fall.value), 3)  # a quarter of 0.4
+    0.1
+    """
+
+    share: float = 0.25
+    window: float = 16.0
+
+    def __post_init__(self) -> None:
+        check_constants(self, share=(0, 1e3), window=(2, 1e9))
+
+    def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
+        """Creates the averages of losses."""
+        # One variable, for a step to read and assign several takes longer.
+        self._averages = add((3,), dtype="float32", name="losses")
+
+    def watch(self, loss: tf.Tensor) -> None:
+        """Takes the loss of a step into the averages."""
+        before = tf.convert_to_tensor(self._averages)
+        after = averages_after(before, tf.cast(loss, tf.float32), self.window)
+        # From 3e38 to -3e38 there is no float32; averages would never be one again.
+        is_finite = tf.reduce_all(tf.math.is_finite(after))
+        self._averages.assign(tf.where(is_finite, after, before))
+
+    @property
+    def value(self) -> tf.Tensor:
+        """Scalar of at least 0, in units of the loss."""
+        _, late, early = tf.unstack(tf.convert_to_tensor(self._averages))
+        return self.share * coming_fall(late, early, self.window)
