@@ -52,11 +52,13 @@ class FuzzyHess(SecondGradientOptimizer):
     average           average <- average + (w - average) / (1 + (step - 1) / 20)
     loss probe        e <- mean of (L(w) - L(average)) / (c s) ,    trend = -c e ,
                       s the geometric mean of two scatters: of L(average), and of the
-                      difference, and at most 3 times that of the last few probes;
-                      or a quarter of the coming fall of the loss, if that is more
-                      (`measure/coming_fall.py`);
+                      difference, at most 3 times that of the last few probes, or a
+                      quarter of the coming fall if that is more;
                       fall = share of the lead's promise that L(average) falls by
                       (`measure/averaged_loss.py`)
+    coming fall       clip(16 (slow - fast), 0, |L(average)|), averages of the losses
+                      of about the last 8th and 16th of all steps
+                      (`measure/coming_fall.py`)
     direction         u = (0.8 m + 0.2 g) / (sqrt(v) + mean(sqrt(v)) / 1000)
     of a short matrix in bases `Q_L`, `Q_R` near the eigenvectors of averages of
                       `g g'` and `g' g`: `Q_L' g Q_R` is taken for `g`, `Q_L u Q_R'`
@@ -158,11 +160,11 @@ class FuzzyHess(SecondGradientOptimizer):
             `"rotated"`.
         constants: A dict of some of "length" (`measure/step_length.py`), "trend"
             (`measure/averaged_loss.py`), "coming_fall" (`measure/coming_fall.py`),
-            "schedule" (`measure/probe_schedule.py`),
-            "averaging" (`measure/averaging_rate.py`) and "controller"
-            (`control/controller.py`), each with a dict of some of the constants
-            documented there, as `{"length": {"share": 0.01}}`. Defaults to `None`: all
-            have their defaults, which the attribute of this name shows.
+            "schedule" (`measure/probe_schedule.py`), "averaging"
+            (`measure/averaging_rate.py`) and "controller" (`control/controller.py`),
+            each with a dict of some of the constants documented there, as `{"length":
+            {"share": 0.01}}`. Defaults to `None`: all have their defaults, which the
+            attribute of this name shows.
         **kwargs: The other arguments of `keras.optimizers.Optimizer`:
             `weight_decay` (decoupled: a step also subtracts `weight_decay * rms * w`,
             and at most `w`, with `rms` the root mean square of the step over all

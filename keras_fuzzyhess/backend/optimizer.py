@@ -342,7 +342,8 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
 
         def take() -> None:
             self._divergence.watch(minibatch.loss)
-            self.algorithm.watch(minibatch.loss)
+            if replay is not None:  # else it may be that nobody knows it
+                self.algorithm.watch(minibatch.loss)
             take_step()
 
         self._finite.take_or_skip(finite, take)

@@ -14,7 +14,7 @@ Points = tuple[float, ...]
 RISING, FLAT, FALLING = -1.0, -0.4, 0.0
 """Where the terms of `loss_trend` hold fully, by default. The trend is measured from
 the averaged weights, around which weights that make good use of noisy gradients swing:
-their loss is higher by 0.4 scatters."""
+their loss is higher by 0.4 of the unit that `measure/averaged_loss.py` tells."""
 
 STALLED, KEPT = 0.25, 0.5
 """Shares of the promised fall of the loss: at the first or less the promise is broken,

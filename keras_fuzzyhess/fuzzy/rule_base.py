@@ -30,7 +30,8 @@ class RuleBase:
 
     Inputs. The first two are needed, the third may be left out:
 
-    - `loss_trend` in [-1, 1]: how the loss moves in units of scatter, positive
+    - `loss_trend` in [-1, 1]: how the loss moves in units of its scatter, or of
+      a share of the fall to come if that is more, positive
       when it falls;
     - `progress` in [0, 1]: how far the training has come;
     - `loss_fall` in [-1, 1]: how much of the fall that `loss_trend` promises is seen,

@@ -5,7 +5,7 @@ lower; their average lies nearer to it. Steps that are too short leave the avera
 behind, where the loss is higher. So the difference of the two losses, on the same
 minibatch and hence with little sampling noise, tells on which side the step length is.
 
-It is measured in scatters: the geometric mean of how much minibatches differ in their
+Its unit is the scatter: the geometric mean of how much minibatches differ in their
 loss, and of how much they differ in the difference. The first alone would hide swings
 where outliers or wrong labels make losses differ much; the second alone would stop the
 gain early on, when the difference is small and hardly differs. Where the loss falls by

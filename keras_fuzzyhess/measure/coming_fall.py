@@ -13,19 +13,24 @@ from keras_fuzzyhess.constants import check_constants
 from keras_fuzzyhess.parts import Part
 from keras_fuzzyhess.state.moving_average import mix
 
+MOST = 30_000
+"""The averages span no more losses than after so many, for beyond that what one adds is
+rounded away in float32. No choice, so no constant of the part."""
+
 
 def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Tensor:
-    """Takes one loss into two averages, the early one over twice as many losses.
+    """Takes one loss into two averages, the slow one over twice as many losses.
 
-        late  <- late  + rate(window) (loss - late) ,
-        early <- early + rate(window / 2) (loss - early) ,
-        rate(k) = k / (k + n)    after n losses
+        fast <- fast + rate(window) (loss - fast) ,
+        slow <- slow + rate(window / 2) (loss - slow) ,
+        rate(k) = k / (k + n)    after n losses, or 30,000
 
     With `rate(k)` an average spans about the last `n / k` losses, and of a loss that
-    falls as `-ln(n)` it is behind by `1 / k`.
+    falls as `-ln(n)` it is behind by `1 / k`: Shamir and Zhang's averages that decay
+    polynomially (2013).
 
     Args:
-        averages: Vector of `n`, `late` and `early`, all zero at the start.
+        averages: Vector of `n`, `fast` and `slow`, all zero at the start.
         loss: Scalar.
         window: Positive float.
 
@@ -40,38 +45,43 @@ def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Te
     >>> averages.numpy().round(2).tolist()
     [3.0, 1.5, 2.0]
     """
-    count, late, early = tf.unstack(averages)
+    count, fast, slow = tf.unstack(averages)
     return tf.stack(
         [
-            count + 1,
-            mix(late, loss, window / (window + count)),
-            mix(early, loss, window / (window + 2 * count)),
+            tf.minimum(count + 1, MOST),
+            mix(fast, loss, window / (window + count)),
+            mix(slow, loss, window / (window + 2 * count)),
         ]
     )
 
 
-def coming_fall(late: tf.Tensor, early: tf.Tensor, window: float) -> tf.Tensor:
+def coming_fall(
+    fast: tf.Tensor, slow: tf.Tensor, window: float, loss: tf.Tensor
+) -> tf.Tensor:
     """By how much the loss falls until the steps are e times as many.
 
-        clip(window (early - late), 0, |late|)
+        clip(window (slow - fast), 0, |loss|)
 
     It goes on as a logarithm does, and by no more than itself: where it falls by orders
-    of magnitude, what it was says nothing of what it will be.
+    of magnitude, what it was says nothing of what it will be. So it matters where zero
+    is: near it, a loss that goes on to negative values seems to have no way to go.
 
     Args:
-        late: Scalar, average of losses.
-        early: Scalar, that over twice as many.
+        fast: Scalar, average of losses.
+        slow: Scalar, that over twice as many.
         window: Positive float, as in `averages_after`.
+        loss: Scalar, what it is now.
 
     Returns:
         Scalar of at least 0.
 
     Example:
 
-    >>> float(coming_fall(tf.constant(1.0), tf.constant(1.0625), window=8.0))
+    >>> fast, slow = tf.constant(1.0), tf.constant(1.0625)
+    >>> float(coming_fall(fast, slow, window=8.0, loss=tf.constant(1.0)))
     0.5
     """
-    return tf.clip_by_value(window * (early - late), 0.0, tf.abs(late))
+    return tf.clip_by_value(window * (slow - fast), 0.0, tf.abs(loss))
 
 
 @dataclasses.dataclass(eq=False)
@@ -82,8 +92,8 @@ class ComingFall(Part):
         share: Float in [0, 1e3]. Defaults to `0.25`: the default rules hold the gain
             where the loss at the weights is higher than at their average by 0.4 of
             that, a tenth of the fall to come.
-        window: Float in [2, 1e9]: after `n` losses the late average spans about the
-            last `n / window`, the early one twice as many. Defaults to `16.0`.
+        window: Float in [2, 1e9]: after `n` losses the fast average spans about the
+            last `n / window`, the slow one twice as many. Defaults to `16.0`.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -96,8 +106,9 @@ class ComingFall(Part):
     >>> fall = ComingFall()
     >>> fall.build([], FuzzyHess().add_variable)
     >>> for n in range(1, 1000):
-    ...     fall.watch(5 - 0.4 * tf.math.log(float(n)))
-    >>> round(float(fall.value), 3)  # a quarter of 0.4
+    ...     loss = 5 - 0.4 * tf.math.log(float(n))
+    ...     fall.watch(loss)
+    >>> round(float(fall.value(loss)), 3)  # a quarter of 0.4
     0.1
     """
 
@@ -120,8 +131,13 @@ class ComingFall(Part):
         is_finite = tf.reduce_all(tf.math.is_finite(after))
         self._averages.assign(tf.where(is_finite, after, before))
 
-    @property
-    def value(self) -> tf.Tensor:
-        """Scalar of at least 0, in units of the loss."""
-        _, late, early = tf.unstack(tf.convert_to_tensor(self._averages))
-        return self.share * coming_fall(late, early, self.window)
+    def value(self, loss: tf.Tensor) -> tf.Tensor:
+        """Scalar of at least 0, in units of the loss.
+
+        Args:
+            loss: Scalar, what the loss is now. An average of it would remember what
+                one minibatch, or other data, had.
+        """
+        _, fast, slow = tf.unstack(tf.convert_to_tensor(self._averages))
+        loss = tf.cast(loss, tf.float32)
+        return self.share * coming_fall(fast, slow, self.window, loss)

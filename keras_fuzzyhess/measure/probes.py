@@ -109,8 +109,9 @@ class ProbesInTurn(Part):
         # Each sums over replicas only what it needs: numbers for all weights, or one.
         def observe_loss():
             averaged_loss = all_reduce_sum(probe.shifted_loss)
+            least_unit = self._coming_fall.value(averaged_loss)
             statistics = self._trend.observed(
-                probe.loss, averaged_loss, gain, self._coming_fall.value
+                probe.loss, averaged_loss, gain, least_unit
             )
             keep_or_drop(
                 tf.reduce_all(tf.math.is_finite(statistics)),
