@@ -16,7 +16,7 @@ History = Mapping[str, Sequence[float]]
 """What `FuzzyHessMonitor.history` holds: one list for each name, of equal lengths."""
 
 LABELS = {
-    "loss_trend": "loss trend\n(in units of scatter; falling > 0)",
+    "loss_trend": "loss trend\n(no unit; falling > 0)",
     "loss_fall": "loss fall\n(share of the promised)",
     "progress": "progress\n(share of the training done)",
     "gain_rate": "gain rate\n(relative change per step)",

@@ -17,12 +17,24 @@ MOST = 30_000
 """The averages span no more losses than after so many, for beyond that what one adds is
 rounded away in float32. No choice, so no constant of the part."""
 
+ROUNDING = 1.2e-8
+"""Averages stop where what is added is rounded away: each may be wrong by as much of
+itself for every loss that it spans. Half a unit in the last place of float32, 6e-8, by
+8 for `slow` and by 16 for `fast`, and a little more."""
+
+STRONGEST = 10.0
+"""No loss differs from the average by more than so many usual differences, or one alone
+would be remembered for thousands of steps. Our choice: so large that only outliers are
+concerned."""
+
 
 def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Tensor:
     """Takes one loss into two averages, the slow one over twice as many losses.
 
+        loss <- clip(loss, slow - 10 usual, slow + 10 usual) ,    if 0 < usual
         fast <- fast + rate(window) (loss - fast) ,
         slow <- slow + rate(window / 2) (loss - slow) ,
+        usual <- usual + rate(window / 2) (|loss - slow| - usual) ,
         rate(k) = k / (k + n)    after n losses, or 30,000
 
     With `rate(k)` an average spans about the last `n / k` losses, and of a loss that
@@ -30,7 +42,7 @@ def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Te
     polynomially (2013).
 
     Args:
-        averages: Vector of `n`, `fast` and `slow`, all zero at the start.
+        averages: Vector of `n`, `fast`, `slow` and `usual`, all zero at the start.
         loss: Scalar.
         window: Positive float.
 
@@ -39,49 +51,57 @@ def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Te
 
     Example:
 
-    >>> averages = tf.zeros(3)
+    >>> averages = tf.zeros(4)
     >>> for loss in (4.0, 1.0, 1.0):
     ...     averages = averages_after(averages, tf.constant(loss), window=2.0)
     >>> averages.numpy().round(2).tolist()
-    [3.0, 1.5, 2.0]
+    [3.0, 1.5, 2.0, 1.5]
     """
-    count, fast, slow = tf.unstack(averages)
+    count, fast, slow, usual = tf.unstack(averages)
+    most = STRONGEST * usual
+    near = tf.clip_by_value(loss, slow - most, slow + most)
+    loss = tf.where(usual > 0, near, loss)
+    slow_rate = window / (window + 2 * count)
+    # The first loss differs from nothing.
+    difference = tf.where(count > 0, tf.abs(loss - slow), 0.0)
     return tf.stack(
         [
             tf.minimum(count + 1, MOST),
             mix(fast, loss, window / (window + count)),
-            mix(slow, loss, window / (window + 2 * count)),
+            mix(slow, loss, slow_rate),
+            mix(usual, difference, slow_rate),
         ]
     )
 
 
-def coming_fall(
-    fast: tf.Tensor, slow: tf.Tensor, window: float, loss: tf.Tensor
-) -> tf.Tensor:
+def coming_fall(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Tensor:
     """By how much the loss falls until the steps are e times as many.
 
-        clip(window (slow - fast), 0, |loss|)
+        clip(window (slow - fast), 0, |loss|) ,
+        0 where slow - fast may be rounding
 
     It goes on as a logarithm does, and by no more than itself: where it falls by orders
     of magnitude, what it was says nothing of what it will be. So it matters where zero
     is: near it, a loss that goes on to negative values seems to have no way to go.
 
     Args:
-        fast: Scalar, average of losses.
-        slow: Scalar, that over twice as many.
-        window: Positive float, as in `averages_after`.
+        averages: Vector, as `averages_after` returns.
         loss: Scalar, what it is now.
+        window: Positive float, as in `averages_after`.
 
     Returns:
         Scalar of at least 0.
 
     Example:
 
-    >>> fast, slow = tf.constant(1.0), tf.constant(1.0625)
-    >>> float(coming_fall(fast, slow, window=8.0, loss=tf.constant(1.0)))
+    >>> averages = tf.constant([100.0, 1.0, 1.0625, 0.1])
+    >>> float(coming_fall(averages, tf.constant(1.0), window=8.0))
     0.5
     """
-    return tf.clip_by_value(window * (slow - fast), 0.0, tf.abs(loss))
+    count, fast, slow, _ = tf.unstack(averages)
+    is_seen = slow - fast > ROUNDING * count * tf.abs(slow)
+    fall = tf.clip_by_value(window * (slow - fast), 0.0, tf.abs(loss))
+    return tf.where(is_seen, fall, 0.0)
 
 
 @dataclasses.dataclass(eq=False)
@@ -121,7 +141,7 @@ class ComingFall(Part):
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the averages of losses."""
         # One variable, for a step to read and assign several takes longer.
-        self._averages = add((3,), dtype="float32", name="losses")
+        self._averages = add((4,), dtype="float32", name="losses")
 
     def watch(self, loss: tf.Tensor) -> None:
         """Takes the loss of a step into the averages."""
@@ -138,6 +158,6 @@ class ComingFall(Part):
             loss: Scalar, what the loss is now. An average of it would remember what
                 one minibatch, or other data, had.
         """
-        _, fast, slow = tf.unstack(tf.convert_to_tensor(self._averages))
+        averages = tf.convert_to_tensor(self._averages)
         loss = tf.cast(loss, tf.float32)
-        return self.share * coming_fall(fast, slow, self.window, loss)
+        return self.share * coming_fall(averages, loss, self.window)
