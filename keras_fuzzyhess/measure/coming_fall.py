@@ -17,10 +17,10 @@ MOST = 30_000
 """The averages span no more losses than after so many, for beyond that what one adds is
 rounded away in float32. No choice, so no constant of the part."""
 
-ROUNDING = 1.2e-8
-"""Averages stop where what is added is rounded away: each may be wrong by as much of
-itself for every loss that it spans. Half a unit in the last place of float32, 6e-8, by
-8 for `slow` and by 16 for `fast`, and a little more."""
+ROUNDING = 2e-7
+"""Averages stop where what is added is rounded away: where it is half a unit in the last
+place of float32, 6e-8. After `n` losses `fast` may be wrong by `6e-8 n / window` of
+itself, `slow` by twice as much, both together by a little less than this."""
 
 STRONGEST = 10.0
 """No loss differs from the average by more than so many usual differences, or one alone
@@ -99,7 +99,7 @@ def coming_fall(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Tenso
     0.5
     """
     count, fast, slow, _ = tf.unstack(averages)
-    is_seen = slow - fast > ROUNDING * count * tf.abs(slow)
+    is_seen = slow - fast > ROUNDING * count / window * tf.abs(slow)
     fall = tf.clip_by_value(window * (slow - fast), 0.0, tf.abs(loss))
     return tf.where(is_seen, fall, 0.0)
 
