@@ -18,9 +18,9 @@ MOST = 30_000
 rounded away in float32. No choice, so no constant of the part."""
 
 ROUNDING = 2e-7
-"""Averages stop where what is added is rounded away: where it is half a unit in the last
-place of float32, 6e-8. After `n` losses `fast` may be wrong by `6e-8 n / window` of
-itself, `slow` by twice as much, both together by a little less than this."""
+"""Averages stop where what is added is rounded away: half a unit in the last place of
+float32, 6e-8. After `n` losses `fast` may be wrong by `6e-8 n / window` of itself, and
+`slow` by twice as much, both together by a little less than this."""
 
 STRONGEST = 10.0
 """No loss differs from the average by more than so many usual differences, or one alone
