@@ -310,7 +310,12 @@ CONSTANTS = {
             "doubt": 1.5,
             "most_promised": 0.5,
         },
-        "coming_fall": {"share": 0.25, "window": 16.0},
+        "coming_fall": {
+            "share": 0.25,
+            "window": 16.0,
+            "strongest": 10.0,
+            "longest": 3e4,
+        },
         "schedule": {"thinning": 400.0, "early_curvature_probe": 2},
         "averaging": {"window": 20.0, "latest": 20},
         "controller": CONTROLLER,

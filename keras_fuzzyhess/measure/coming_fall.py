@@ -13,29 +13,27 @@ from keras_fuzzyhess.constants import check_constants
 from keras_fuzzyhess.parts import Part
 from keras_fuzzyhess.state.moving_average import mix
 
-MOST = 30_000
-"""The averages span no more losses than after so many, for beyond that what one adds is
-rounded away in float32. No choice, so no constant of the part."""
-
 ROUNDING = 2e-7
 """Averages stop where what is added is rounded away: half a unit in the last place of
 float32, 6e-8. After `n` losses `fast` may be wrong by `6e-8 n / window` of itself, and
 `slow` by twice as much, both together by a little less than this."""
 
-STRONGEST = 10.0
-"""No loss differs from the average by more than so many usual differences, or one alone
-would be remembered for thousands of steps. Our choice: so large that only outliers are
-concerned."""
 
-
-def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Tensor:
+def averages_after(
+    averages: tf.Tensor,
+    loss: tf.Tensor,
+    window: float,
+    strongest: float,
+    longest: float,
+) -> tf.Tensor:
     """Takes one loss into two averages, the slow one over twice as many losses.
 
-        loss <- clip(loss, slow - 10 usual, slow + 10 usual) ,    if 0 < usual
+        loss <- clip(loss, slow - strongest usual, slow + strongest usual)
+                                                             where usual is not 0 ,
         fast <- fast + rate(window) (loss - fast) ,
         slow <- slow + rate(window / 2) (loss - slow) ,
         usual <- usual + rate(window / 2) (|loss - slow| - usual) ,
-        rate(k) = k / (k + n)    after n losses, or 30,000
+        rate(k) = k / (k + n)    after n losses, at most `longest` of them
 
     With `rate(k)` an average spans about the last `n / k` losses, and of a loss that
     falls as `-ln(n)` it is behind by `1 / k`: Shamir and Zhang's averages that decay
@@ -44,7 +42,9 @@ def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Te
     Args:
         averages: Vector of `n`, `fast`, `slow` and `usual`, all zero at the start.
         loss: Scalar.
-        window: Positive float.
+        window: Positive float. This and both others as in `ComingFall`.
+        strongest: Positive float.
+        longest: Positive float.
 
     Returns:
         Vector with that loss in it.
@@ -53,12 +53,13 @@ def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Te
 
     >>> averages = tf.zeros(4)
     >>> for loss in (4.0, 1.0, 1.0):
-    ...     averages = averages_after(averages, tf.constant(loss), window=2.0)
+    ...     loss = tf.constant(loss)
+    ...     averages = averages_after(averages, loss, 2.0, strongest=10.0, longest=1e4)
     >>> averages.numpy().round(2).tolist()
     [3.0, 1.5, 2.0, 1.5]
     """
     count, fast, slow, usual = tf.unstack(averages)
-    most = STRONGEST * usual
+    most = strongest * usual
     near = tf.clip_by_value(loss, slow - most, slow + most)
     loss = tf.where(usual > 0, near, loss)
     slow_rate = window / (window + 2 * count)
@@ -66,7 +67,7 @@ def averages_after(averages: tf.Tensor, loss: tf.Tensor, window: float) -> tf.Te
     difference = tf.where(count > 0, tf.abs(loss - slow), 0.0)
     return tf.stack(
         [
-            tf.minimum(count + 1, MOST),
+            tf.minimum(count + 1, longest),
             mix(fast, loss, window / (window + count)),
             mix(slow, loss, slow_rate),
             mix(usual, difference, slow_rate),
@@ -114,6 +115,11 @@ class ComingFall(Part):
             that, a tenth of the fall to come.
         window: Float in [2, 1e9]: after `n` losses the fast average spans about the
             last `n / window`, the slow one twice as many. Defaults to `16.0`.
+        strongest: Float in [1, 1e6]: no loss counts as farther from the average than
+            so many usual differences, or one outlier would be remembered for thousands
+            of steps. Defaults to `10.0`, so large that only outliers are concerned.
+        longest: Float in [100, 1e6], the most that counts as `n`. Beyond, ever more of
+            what a loss adds is rounded away. Defaults to `3e4`.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -134,9 +140,17 @@ class ComingFall(Part):
 
     share: float = 0.25
     window: float = 16.0
+    strongest: float = 10.0
+    longest: float = 3e4
 
     def __post_init__(self) -> None:
-        check_constants(self, share=(0, 1e3), window=(2, 1e9))
+        check_constants(
+            self,
+            share=(0, 1e3),
+            window=(2, 1e9),
+            strongest=(1, 1e6),
+            longest=(100, 1e6),
+        )
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
         """Creates the averages of losses."""
@@ -146,7 +160,13 @@ class ComingFall(Part):
     def watch(self, loss: tf.Tensor) -> None:
         """Takes the loss of a step into the averages."""
         before = tf.convert_to_tensor(self._averages)
-        after = averages_after(before, tf.cast(loss, tf.float32), self.window)
+        after = averages_after(
+            before,
+            tf.cast(loss, tf.float32),
+            self.window,
+            self.strongest,
+            self.longest,
+        )
         # From 3e38 to -3e38 there is no float32; averages would never be one again.
         is_finite = tf.reduce_all(tf.math.is_finite(after))
         self._averages.assign(tf.where(is_finite, after, before))

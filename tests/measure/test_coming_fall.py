@@ -7,7 +7,9 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from keras_fuzzyhess import FuzzyHess
-from keras_fuzzyhess.measure.coming_fall import MOST, ComingFall, averages_after
+from keras_fuzzyhess.measure.coming_fall import ComingFall, averages_after
+
+LONGEST = int(ComingFall.longest)
 
 
 def value_after(losses, now=None, **constants):
@@ -31,7 +33,8 @@ def test_averages_are_weighted_means(window):
     losses = np.random.default_rng(0).normal(size=400)
     averages, after = tf.zeros(4), tf.function(averages_after)
     for loss in losses:
-        averages = after(averages, tf.constant(loss, tf.float32), window)
+        loss = tf.constant(loss, tf.float32)
+        averages = after(averages, loss, window, 10.0, 1e4)
     assert float(averages[0]) == 400
     for power, average in zip((window, window / 2), averages[1:3], strict=True):
         weights = (np.arange(400) + power / 2) ** (power - 1)
@@ -52,15 +55,15 @@ def test_a_logarithm_goes_on(slope, window):
 
 def test_rounding_is_no_fall():
     """However long it trains: then less is seen, as averages span no more losses."""
-    losses = 3 - 0.02 * np.log(np.arange(1, 10 * MOST))
-    assert value_after(losses[:MOST], share=1) == pytest.approx(0.02, rel=0.2)
+    losses = 3 - 0.02 * np.log(np.arange(1, 10 * LONGEST))
+    assert value_after(losses[:LONGEST], share=1) == pytest.approx(0.02, rel=0.2)
     assert value_after(losses, share=1) < 0.01
 
 
 def test_a_loss_that_stays_has_no_fall_to_come_when_what_was_is_forgotten():
     """To the bit, for no other difference may be left to measure swings in."""
     for last in (0.763, 5.0):
-        losses = np.r_[np.linspace(6, last, 1000), np.full(2 * MOST, last)]
+        losses = np.r_[np.linspace(6, last, 1000), np.full(2 * LONGEST, last)]
         assert value_after(losses) == 0.0
 
 
@@ -105,7 +108,7 @@ def test_other_data_are_followed():
     before, after = 1e-3 * rng.normal(size=1000), 2 + 0.1 * rng.normal(size=1000)
     averages, follow = tf.zeros(4), tf.function(averages_after)
     for loss in np.r_[before, after].astype("float32"):
-        averages = follow(averages, loss, 16.0)
+        averages = follow(averages, loss, 16.0, 10.0, 1e4)
     assert float(averages[1]) == pytest.approx(2, abs=0.05)
 
 
