@@ -203,8 +203,7 @@ def print_table(results, data):
         runs = [run_once(results, data, optimizer, factor, seed) for seed in SEEDS]
         cells = []
         for name in MEASURES:
-            # Not all early records have all measures.
-            values = [record[name] for record in runs if name in record]
+            values = [record[name] for record in runs]
             spread = f"{min(values):.4f} to {max(values):.4f}"
             cells.append(f"{np.mean(values):.4f} ({spread})")
         rate = f"{runs[0]['learning_rate']:.4g}"
