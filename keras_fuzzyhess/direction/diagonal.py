@@ -115,12 +115,11 @@ class Diagonal(Direction):
         step: Step,
     ) -> Course:
         """`u / 0.8`, so that one pass over all weights less is taken."""
+        if self.basis is not None:
+            self.basis.move(gradients, step, self._momentum)
+            gradients = self.basis.into(gradients, step.indices)
         momentum = move_unbiased(self._momentum, gradients, self.beta_1, step)
         mixed = quasi_hyperbolic(momentum, gradients, self.gradient_share)
-        if self.basis is not None:
-            self.basis.move(gradients, step)
-            gradients = self.basis.into(gradients, step.indices)
-            mixed = self.basis.into(mixed, step.indices)
         velocity = move_unbiased(self._velocity, gradients, self.beta_2, step)
         roots = square_roots(velocity)
         if curvature is None:

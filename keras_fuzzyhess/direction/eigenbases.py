@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 
 from keras_fuzzyhess.arguments import check_between, check_integer, check_momentum
+from keras_fuzzyhess.backend.replicas import cond_in_every_replica
 from keras_fuzzyhess.parts import Part, Step
 from keras_fuzzyhess.state.matrices import kernel_sides, matrix_sides
-from keras_fuzzyhess.state.packing import Packing, specs_of
+from keras_fuzzyhess.state.packing import PackedState, Packing, specs_of
 
 INERTIA = 4e-3
 """Of each old vector so much goes into the new one, as a share of its length. Without,
@@ -98,8 +99,15 @@ def interval_at(step: tf.Tensor, interval: int, thinning: float) -> tf.Tensor:
 def _turned_along(axis: int, x: tf.Tensor, q: tf.Tensor, into: bool) -> tf.Tensor:
     """Kernels, window by inputs by outputs, times the bases of one axis.
 
-    As products of matrices, for `tf.einsum` transposes first, which takes longer.
+    As products of matrices, for `tf.einsum` transposes first, which takes longer; of a
+    single pair as one of two matrices, for batches transpose more slowly on a CPU.
     """
+    if axis and x.shape[0] == x.shape[1] == 1:
+        if axis == 2:
+            return tf.matmul(x[0, 0], q[0], transpose_b=not into)[
+                tf.newaxis, tf.newaxis
+            ]
+        return tf.matmul(q[0], x[0, 0], transpose_a=into)[tf.newaxis, tf.newaxis]
     if axis == 2:
         return tf.matmul(x, q[:, tf.newaxis], transpose_b=not into)
     if axis == 1:
@@ -151,10 +159,11 @@ class Eigenbases(Part):
             no gradient before. Defaults to `5`, our choice (SOAP: 10).
         thinning: Float of at least 1, number of steps after which bases are moved half
             as often; after three times as many a quarter as often, and so on. Defaults
-            to `100.0`, our choice: what gradients have in common changes ever more
+            to `25.0`, our choice: what gradients have in common changes ever more
             slowly, and moving bases takes as long as all else of the step.
         momentum: Float in [0, 1), how much of the averages of `G G'` and `G' G` stays
-            when bases are moved. Defaults to `0.9`, our choice.
+            when bases are moved. Defaults to `0.6`, our choice: the less often they
+            move, the less of what was before should stay.
 
     Raises:
         ValueError: if a constant is out of its range.
@@ -176,8 +185,8 @@ class Eigenbases(Part):
     longest_side: int = 256
     largest_size: float = 4.5
     interval: int = 5
-    thinning: float = 100.0
-    momentum: float = 0.9
+    thinning: float = 25.0
+    momentum: float = 0.6
 
     def __post_init__(self) -> None:
         self.longest_side = check_integer("longest_side", self.longest_side, 2)
@@ -249,19 +258,57 @@ class Eigenbases(Part):
                 places.setdefault(key, []).append(n)
         return places
 
-    def move(self, gradients: Sequence[tf.Tensor], step: Step) -> None:
-        """Moves the bases that are due, by the packed gradients of a step."""
+    def move(
+        self,
+        gradients: Sequence[tf.Tensor],
+        step: Step,
+        kept: PackedState | None = None,
+    ) -> None:
+        """Moves the bases that are due, and turns what is kept in them along.
+
+        Args:
+            gradients: List of packed vectors, those of the step along the axes.
+            step: `Step`.
+            kept: Averages of vectors in these bases, or None if there are none.
+        """
         packing = Packing([self._specs[i] for i in step.indices])
         number = tf.cast(step.number, tf.int32)
         interval = interval_at(number, self.interval, self.thinning)
         turns = {i: turn for turn, i in enumerate(self._bases)}
-        for i, gradient in zip(step.indices, packing.unpack(gradients), strict=True):
-            if i in self._bases:
-                is_due = tf.equal((number + turns[i]) % interval, 0)
-                self._move_if(is_due | (number < EARLY), i, gradient)
+        due = {
+            i: tf.equal((number + turns[i]) % interval, 0)
+            | (number < EARLY)
+            | self._is_new(i)
+            for i in step.indices
+            if i in self._bases
+        }
+        if not due:
+            return
 
-    def _move_if(self, is_due: tf.Tensor, index: int, gradient: tf.Tensor) -> None:
-        """Moves all bases of a weight, in one `tf.cond` for each weight."""
+        def move_due():
+            of_step = packing.unpack(gradients)
+            tensors = list(of_step)
+            if kept is not None:
+                tensors = packing.unpack(kept.read(step.indices))
+            for n, i in enumerate(step.indices):
+                if i in due:
+                    tensors[n] = self._move_if(due[i], i, of_step[n], tensors[n])
+            if kept is not None:
+                kept.assign(packing.pack(tensors), step.indices)
+
+        # One branch around those of the weights, for in most steps none is due.
+        is_any = tf.reduce_any(tf.stack(list(due.values())))
+        cond_in_every_replica(is_any, move_due, lambda: None)
+
+    def _is_new(self, index: int) -> tf.Tensor:
+        """Whether a weight has had no gradient before; all its axes move together."""
+        eigenvalues = next(b for b in self._bases[index] if b is not None).eigenvalues
+        return tf.reduce_all(eigenvalues.value <= 0)
+
+    def _move_if(
+        self, is_due: tf.Tensor, index: int, gradient: tf.Tensor, kept: tf.Tensor
+    ) -> tf.Tensor:
+        """Moves all bases of a weight; returns what is kept in them, turned along."""
         kernel = tf.reshape(gradient, kernel_sides(gradient.shape))
         bases = {
             axis: basis
@@ -270,18 +317,21 @@ class Eigenbases(Part):
         }
 
         def moved():
-            after = []
+            after, turned = [], tf.reshape(kept, [1, *kernel.shape])
             for axis, basis in bases.items():
                 order = [axis, *(other for other in range(3) if other != axis)]
                 rows = tf.reshape(tf.transpose(kernel, order), [kernel.shape[axis], -1])
-                after += basis.moved(rows, self.momentum)
-            return after
+                vectors, eigenvalues = basis.moved(rows, self.momentum)
+                after += [vectors, eigenvalues]
+                way = tf.matmul(basis.vectors.value, vectors, transpose_a=True)
+                turned = _turned_along(axis, turned, way[tf.newaxis], into=True)
+            return [*after, tf.reshape(turned, kept.shape)]
 
         variables = [variable for basis in bases.values() for variable in basis]
-        before = [variable.value for variable in variables]
-        is_new = tf.reduce_all(before[1] <= 0)  # all axes are moved together
-        after = tf.cond(
-            is_due | is_new, moved, lambda: [tf.identity(x) for x in before]
+        before = [*(variable.value for variable in variables), kept]
+        *after, turned = tf.cond(
+            is_due, moved, lambda: [tf.identity(x) for x in before]
         )
         for variable, value in zip(variables, after, strict=True):
             variable.assign(value)
+        return turned

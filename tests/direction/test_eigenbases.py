@@ -11,7 +11,7 @@ from keras_fuzzyhess.direction.eigenbases import interval_at, moved_basis
 from keras_fuzzyhess.measure.curvature import hessian_vector_product
 from keras_fuzzyhess.measure.curvature_average import Curvature
 from keras_fuzzyhess.parts import Step
-from keras_fuzzyhess.state.packing import Packing
+from keras_fuzzyhess.state.packing import PackedState, Packing
 from tests.helpers import networks
 from tests.helpers.replicas import mirrored_strategy
 from tests.helpers.small_training import assert_same, fit
@@ -211,6 +211,68 @@ def test_a_weight_whose_first_gradient_comes_late_gets_bases_then():
     assert np.abs(turn - np.eye(10)).max() > 0.1
 
 
+def test_what_is_kept_in_bases_is_turned_along_with_them():
+    """Out of the bases it stays as it was, to 1e-5 of its size, when they are moved."""
+    bases, packing = built(WEIGHTS), Packing(WEIGHTS)
+    kept = PackedState(WEIGHTS, FuzzyHess().add_variable, "kept")
+    indices = list(range(len(WEIGHTS)))
+    x = packing.pack(
+        [tf.constant(RANDOM.normal(size=w.shape), tf.float32) for w in WEIGHTS]
+    )
+    kept.assign(bases.into(x, indices), indices)
+    for number in range(30):
+        g = [tf.constant(RANDOM.normal(size=w.shape), tf.float32) for w in WEIGHTS]
+        bases.move(packing.pack(g), Step(tf.constant(number), indices), kept)
+        for vector, expected in zip(
+            bases.out_of(kept.read(indices), indices), x, strict=True
+        ):
+            np.testing.assert_allclose(vector, expected, atol=1e-5)
+    assert np.abs(dense_turn(bases, WEIGHTS) - np.eye(sum(map(len, x)))).max() > 0.1
+
+
+def test_momentum_in_the_bases_is_that_along_the_axes_turned_into_them():
+    """The step is that of the readable form, to 1e-4 of its size."""
+    weights = [tf.zeros((6, 4)), tf.zeros(3), tf.zeros((3, 2, 5))]
+    indices, packing = [0, 1, 2], Packing(weights)
+    bases = built(weights)
+    constants = {"curvature_power": 0.0, "floor": 0.01, "clip_factor": 1e9}
+    direction = Diagonal(**constants, basis=Eigenbases())
+    direction.build(weights, FuzzyHess().add_variable)
+    momentum = velocity = 0.0
+    for number in range(40):
+        step = Step(tf.constant(number), indices)
+        g = [RANDOM.normal(size=w.shape) for w in weights]
+        packed = packing.pack([tf.constant(x, tf.float32) for x in g])
+        course = direction(packed, None, step)
+        flat = np.concatenate([np.ravel(x) for x in packed])
+        momentum = 0.9 * momentum + 0.1 * flat
+        unbiased = momentum / (1 - 0.9 ** (number + 1))
+        mixed = (1 - direction.gradient_share) * unbiased
+        mixed += direction.gradient_share * flat
+        bases.move(packed, step)
+        inside = bases.into(packed, indices)
+        velocity = 0.9 * velocity + 0.1 * np.square(inside[0])
+        root = np.sqrt(velocity / (1 - 0.9 ** (number + 1)))
+        (turned,) = bases.into([tf.constant(mixed, tf.float32)], indices)
+        scaled = turned / (root + 0.01 * root.mean())
+        (expected,) = bases.out_of([tf.constant(scaled, tf.float32)], indices)
+        found = course.factor * course.vectors[0]
+        error = np.abs(found - expected).max() / np.abs(expected).max()
+        assert error < 1e-4, number
+
+
+def test_only_what_is_kept_of_the_step_s_weights_is_turned():
+    weights = [tf.zeros((3, 4)), tf.zeros((2, 5))]
+    bases, kept = built(weights), PackedState(weights, FuzzyHess().add_variable, "m")
+    kept.assign([tf.ones(22)], [0, 1])
+    gradient = tf.constant(RANDOM.normal(size=10), tf.float32)
+    for number in range(4):
+        bases.move([gradient], Step(tf.constant(number), [1]), kept)
+    (after,) = kept.read([0, 1])
+    assert (after[:12].numpy() == 1).all()
+    assert np.abs(after[12:].numpy() - 1).max() > 0.01
+
+
 def test_bases_are_moved_less_and_less_often():
     """Of one weight: 4 early, then every 5th step, every 10th, every 20th, ..."""
     weights = [tf.zeros((3, 4))]
@@ -344,7 +406,7 @@ def test_without_a_turn_it_is_the_diagonal_direction():
     """Bases that are never moved are the axes."""
 
     class Still(Eigenbases):
-        def move(self, gradients, step):
+        def move(self, gradients, step, kept=None):
             pass
 
     def weights_after(direction):
