@@ -220,6 +220,11 @@ def _clone(
         for name, value in op.node_def.attr.items()
         if name not in _PLACEMENT_ATTRIBUTES
     }
+    if _is_square(op):
+        # As TensorFlow computes it in the step; called branches it does not optimize,
+        # and a power takes fifty times as long.
+        with tf.device(op.device or None), tf.control_dependencies(after):
+            return tf.square(inputs[0], name=f"replay/{op.name}").op
     with tf.device(op.device or None), tf.control_dependencies(after):
         return graph.create_op(
             op.type,
@@ -229,3 +234,10 @@ def _clone(
             attrs=attributes,
             op_def=op.op_def,
         )
+
+
+def _is_square(op: tf.Operation) -> bool:
+    """Whether it is a power with the exponent 2."""
+    if op.type != "Pow" or op.inputs[1].shape.rank != 0:
+        return False
+    return tf.get_static_value(op.inputs[1]) == 2

@@ -6,6 +6,7 @@ Errors are relative to the *change* of the gradient, which is what FuzzyHess mea
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.backend.closure import ClosureGradients
@@ -87,7 +88,10 @@ def test_equals_closure_form_with_steps_per_execution(name):
         shifted, _ = closure(shifts)
         closure.commit()
         expected = [e + g.numpy() for e, g in zip(expected, shifted, strict=True)]
-        origin = [o + g.numpy() for o, g in zip(origin, gradients, strict=True)]
+        origin = [
+            o + tf.convert_to_tensor(g).numpy()
+            for o, g in zip(origin, gradients, strict=True)
+        ]
     state = [v.numpy() for v in model.non_trainable_variables]
 
     for variable, value in zip(model.variables, initial, strict=True):
@@ -178,3 +182,50 @@ def test_small_constants_are_no_inputs_of_a_branch():
     )
     constants = [t.name for t in branch.inputs if t.op.type == "Const"]
     assert len(constants) <= 1, "the shift alone"
+
+
+@pytest.mark.parametrize("exponent, square", [(2, True), (2.0, True), (3.0, False)])
+def test_a_square_is_not_repeated_as_a_power(exponent, square):
+    """TensorFlow makes squares of powers in a step, but not in a branch it calls."""
+    w, branch = tf.Variable([1.0, -2.0]), None
+
+    @tf.function(autograph=False)
+    def step(is_due):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(w**exponent)
+        gradients = [tape.gradient(loss, w)]
+        replay = GradientReplay(gradients, loss, [w])
+
+        def probe():
+            nonlocal branch
+            branch = tf.compat.v1.get_default_graph()
+            return replay([tf.ones(2)])
+
+        return tf.cond(is_due, probe, lambda: (gradients, loss))
+
+    (gradient,), loss = step(tf.constant(True))
+    shifted = np.array([2.0, -1.0])
+    np.testing.assert_allclose(loss, (shifted**exponent).sum(), rtol=1e-6)
+    expected = exponent * shifted ** (exponent - 1)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+    of_loss = [
+        op
+        for op in branch.get_operations()
+        if op.name.rpartition("replay/")[2] == "pow"
+    ]
+    assert [op.type for op in of_loss] == ["Square" if square else "Pow"]
+
+
+def test_a_power_by_a_vector_is_repeated_as_it_is():
+    w, exponents = tf.Variable([3.0, 3.0]), tf.constant([2.0, 2.0])
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.pow(w[0], exponents))
+        gradients = [tf.convert_to_tensor(tape.gradient(loss, w))]
+        return GradientReplay(gradients, loss, [w])([tf.ones(2)])
+
+    (gradient,), loss = step()
+    assert float(loss) == pytest.approx(32.0)
+    assert gradient.numpy().tolist() == pytest.approx([16.0, 0.0])
