@@ -354,6 +354,7 @@ class AveragedLossTrend(Part):
         self._statistics = [
             scalar(add, f"averaged_loss_{field}") for field in AveragedLoss._fields
         ]
+        self._fall = scalar(add, "loss_fall", 1.0)
 
     def observed(
         self,
@@ -380,10 +381,14 @@ class AveragedLossTrend(Part):
 
     def keep(self, statistics: AveragedLoss, tells: tf.Tensor) -> None:
         """Keeps these averages, if they tell anything."""
-        for variable, new, old in zip(
-            self._statistics, statistics, self._read(), strict=True
+        # Of what changes with probes alone, a step reads what was made of it then.
+        fall = averaged_loss_fall(
+            statistics, self._asked, self._slowest_fall, self.doubt
+        )
+        for variable, new in zip(
+            [*self._statistics, self._fall], [*statistics, fall], strict=True
         ):
-            variable.assign(tf.where(tells, new, old))
+            variable.assign(tf.where(tells, new, variable.value))
 
     @property
     def count(self) -> tf.Tensor:
@@ -396,9 +401,7 @@ class AveragedLossTrend(Part):
 
     def fall(self) -> tf.Tensor:
         """Scalar in [-1, 1], 1 when the loss at the average falls as it should."""
-        return averaged_loss_fall(
-            self._read(), self._asked, self._slowest_fall, self.doubt
-        )
+        return self._fall.value
 
     def _read(self) -> AveragedLoss:
         return AveragedLoss(*(v.value for v in self._statistics))
