@@ -90,13 +90,8 @@ class ClosureGradients:
         self._scale = scale
         self._updates: dict = {}
 
-    def at_weights(
-        self,
-    ) -> tuple[list[tf.Tensor | tf.IndexedSlices | None], tf.Tensor]:
-        """Gradients and loss at the weights as they are.
-
-        None where there is no gradient, slices of an embedding.
-        """
+    def at_weights(self) -> tuple[list[tf.Tensor | None], tf.Tensor]:
+        """Gradients (None where there is none) and loss at the weights as they are."""
         gradients, loss, self._updates = self._evaluate()
         return gradients, loss
 
@@ -112,8 +107,7 @@ class ClosureGradients:
         finally:
             for variable, value in zip(self._variables, kept, strict=True):
                 variable.assign(value)
-        dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        return dense, loss
+        return gradients, loss
 
     def commit(self) -> None:
         """Applies the state changes of the call at `w`."""
@@ -124,16 +118,10 @@ class ClosureGradients:
         with _RecordingScope(self._variables) as scope, tf.GradientTape() as tape:
             loss = scalar_loss(_checked(self._loss_fn()))
         gradients = [
-            _times(self._scale, g) for g in tape.gradient(loss, self._variables)
+            None if g is None else self._scale * tf.convert_to_tensor(g)
+            for g in tape.gradient(loss, self._variables)
         ]
         return gradients, loss, scope.updates
-
-
-def _times(scale: float, gradient):
-    if isinstance(gradient, tf.IndexedSlices):
-        values = scale * gradient.values
-        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return None if gradient is None else scale * gradient
 
 
 def _checked(loss):

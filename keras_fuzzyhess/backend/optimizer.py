@@ -86,7 +86,6 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         self.statistics = MovingStatistics()  # of the model that it trains
         self._puts_back_when_built = False
         self._ended_at = 0  # steps taken when a training ended last
-        self._tables: set[str] = set()  # keys of weights of which rows are read
         # Of each variable, by its id: how it is called, what it begins as.
         self._names: dict[int, str] = {}
         self._first_values: dict[int, Callable] = {}
@@ -212,7 +211,6 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
             if trainable_variables is None:
                 trainable_variables = self._trainable_variables
             variables = list(trainable_variables)
-            self._note_tables(grads, variables)
             grads = dense_gradients(grads, variables)
             if self.use_ema:
                 self._warn_of_own_optimizer(self)
@@ -314,14 +312,6 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
         return [v for v in variables if not self._overwrite_variable_with_gradient(v)]
 
     # How a step is taken.
-
-    def _note_tables(self, grads, variables) -> None:
-        """Takes note of weights of which only rows are read, as of embeddings."""
-        self._tables |= {
-            self._var_key(variable)
-            for gradient, variable in zip(grads, variables, strict=False)
-            if isinstance(gradient, tf.IndexedSlices)
-        }
 
     def _apply_if_finite(self, grads, trainable_variables) -> None:
         # Keras's own `apply` is called in a branch, so that all it does is skipped, and
@@ -461,10 +451,7 @@ class SecondGradientOptimizer(keras.optimizers.Optimizer):
     def _begin(self, variables: Sequence[tf.Variable]) -> None:
         """Takes note of the first weights."""
         self._average.begin(variables)
-        weights = [tf.convert_to_tensor(v) for v in variables]
-        keys = map(self._var_key, variables)
-        tables = [i for i, key in enumerate(keys) if key in self._tables]
-        self.algorithm.length.start(weights, tables)
+        self.algorithm.length.start([tf.convert_to_tensor(v) for v in variables])
 
     def _apply_weight_decay(self, variables) -> None:
         """Does nothing: the decay is scaled by the step, which is not known yet."""

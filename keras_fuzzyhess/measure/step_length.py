@@ -6,7 +6,7 @@ rate.
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -258,18 +258,8 @@ class StepLength(Part):
         """Length along a direction of the usual size; 0 before the first step."""
         return self._length.value
 
-    def start(self, weights: Sequence[tf.Tensor], tables: Collection[int] = ()) -> None:
-        """Takes the length of the first step from the weights.
-
-        Args:
-            weights: List of tensors.
-            tables: Indices of those of which a step reads rows, as of embeddings. They
-                begin small whatever they are to become, so they do not count where
-                there are other matrices.
-        """
-        others = [weight for i, weight in enumerate(weights) if i not in tables]
-        if any(_usual_square(weight.shape, self.widest) for weight in others):
-            weights = others
+    def start(self, weights: Sequence[tf.Tensor]) -> None:
+        """Takes the length of the first step from the weights, a list of tensors."""
         self._length.assign(
             first_step_length(
                 weights,
@@ -317,7 +307,7 @@ class UnitLength(Part):
         """1."""
         return tf.constant(1.0)
 
-    def start(self, weights: Sequence[tf.Tensor], tables: Collection[int] = ()) -> None:
+    def start(self, weights: Sequence[tf.Tensor]) -> None:
         """Nothing: it does not depend on them."""
 
     def along(self, size: tf.Tensor) -> tf.Tensor:

@@ -1,13 +1,10 @@
 """How far the first step goes."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.measure.step_length import (
     LARGEST_SCALE,
     StepLength,
@@ -120,57 +117,6 @@ def test_a_large_matrix_counts_as_a_multiple_of_a_usual_one(rows):
     for value in (1e3, 1e30):
         weights = [tf.fill((rows, 2), np.float32(value))]
         np.testing.assert_allclose(first_length(weights), expected, rtol=1e-5)
-
-
-TABLE = tf.random.stateless_uniform((500, 8), (0, 1), -0.05, 0.05)
-
-
-def test_tables_do_not_count_beside_matrices():
-    """An embedding begins small whatever it is to become, and may be most of it all."""
-    others = [tf.constant(KERNEL), tf.zeros(20)]
-    length = begun(others)
-    length.start([TABLE, *others], tables=[0])
-    assert float(length.value) == float(first_length(others))
-    assert float(length.value) > 1.5 * float(first_length([TABLE, *others]))
-
-
-@pytest.mark.parametrize("others", [[], [tf.zeros(8)]], ids=["alone", "bias"])
-def test_tables_count_where_there_is_no_other_matrix(others):
-    length = begun([TABLE])
-    length.start([TABLE, *others, TABLE], tables=[0, 1 + len(others)])
-    assert float(length.value) == float(first_length([TABLE, *others, TABLE]))
-
-
-def embedding_network():
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((4,), dtype="int32"),
-            layers.Embedding(300, 8),
-            layers.GlobalAveragePooling1D(),
-            layers.Dense(16, "relu"),
-            layers.Dense(1),
-        ]
-    )
-
-
-@pytest.mark.parametrize("run", ["fit", "eager", "minimize"])
-def test_an_embedding_is_known_as_a_table_by_its_gradient(run):
-    keras.utils.set_random_seed(0)
-    model, optimizer = embedding_network(), FuzzyHess(seed=0)
-    expected = first_length([tf.constant(w) for w in model.get_weights()[1:]])
-    x, y = np.arange(64).reshape(16, 4), np.ones((16, 1), "float32")
-    if run == "minimize":
-        optimizer.minimize(
-            lambda: tf.reduce_mean((model(x) - y) ** 2), model.trainable_variables
-        )
-    else:
-        model.compile(optimizer, "mse", run_eagerly=run == "eager")
-        with contextlib.ExitStack() as stack:
-            if run == "eager":
-                stack.enter_context(pytest.warns(UserWarning, match="eager"))
-            model.fit(x, y, batch_size=16, verbose=0)
-    np.testing.assert_allclose(optimizer.algorithm.length.value, expected, rtol=1e-6)
 
 
 def test_weights_that_begin_at_zero_move():
