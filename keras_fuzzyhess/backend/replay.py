@@ -10,7 +10,7 @@ no gradient depends on (BatchNorm's moving statistics, metrics) is not repeated.
 Graphs are known to this file, to those that it imports and to `traced_loss.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -26,6 +26,15 @@ from keras_fuzzyhess.backend.summed_gradients import are_summed
 _PLACEMENT_ATTRIBUTES = frozenset(
     {"_class", "_output_shapes", "_tpu_replicate", "_xla_inferred_shapes"}
 )
+
+# What TensorFlow makes of powers in a step. In a branch that is called it does not, and
+# there a power takes up to fifty times as long.
+_POWERS: dict[float | None, Callable[..., tf.Tensor]] = {
+    0.5: tf.sqrt,
+    1.0: tf.identity,
+    2.0: tf.square,
+    3.0: lambda x, name: tf.multiply(x, tf.square(x), name=name),
+}
 
 SMALL = 2**10
 """Constants of at most so many elements are repeated in a branch. Our choice."""
@@ -215,17 +224,14 @@ def _clone(
     graph: tf.Graph,
     after: list[tf.Operation],
 ) -> tf.Operation:
-    attributes = {
-        name: value
-        for name, value in op.node_def.attr.items()
-        if name not in _PLACEMENT_ATTRIBUTES
-    }
-    if _is_square(op):
-        # As TensorFlow computes it in the step; called branches it does not optimize,
-        # and a power takes fifty times as long.
-        with tf.device(op.device or None), tf.control_dependencies(after):
-            return tf.square(inputs[0], name=f"replay/{op.name}").op
     with tf.device(op.device or None), tf.control_dependencies(after):
+        if power := _POWERS.get(_exponent(op)):
+            return power(inputs[0], name=f"replay/{op.name}").op
+        attributes = {
+            name: value
+            for name, value in op.node_def.attr.items()
+            if name not in _PLACEMENT_ATTRIBUTES
+        }
         return graph.create_op(
             op.type,
             inputs,
@@ -236,8 +242,14 @@ def _clone(
         )
 
 
-def _is_square(op: tf.Operation) -> bool:
-    """Whether it is a power with the exponent 2."""
+def _exponent(op: tf.Operation) -> float | None:
+    """The exponent of a power, if it is one number that is known; None of others."""
     if op.type != "Pow" or op.inputs[1].shape.rank != 0:
-        return False
-    return tf.get_static_value(op.inputs[1]) == 2
+        return None
+    exponent = op.inputs[1]
+    if exponent.op.type == "Sub":  # `y x**(y - 1)`, as a tape has it
+        first, second = map(tf.get_static_value, exponent.op.inputs)
+        known = first is not None and second is not None
+        return float(first - second) if known else None
+    value = tf.get_static_value(exponent)
+    return None if value is None else float(value)

@@ -243,14 +243,24 @@ def _divisors(
     gradients: Sequence[tf.Tensor], path: set[tf.Operation]
 ) -> list[tf.Tensor]:
     """The scalars that gradients were divided by in the end, as by a loss scale."""
+    last = [_before_slices_are_joined(gradient).op for gradient in gradients]
     return [
-        g.op.inputs[1]
-        for g in gradients
-        if g.op.type == "RealDiv"
-        and not effects.is_of_tape(g.op)
-        and g.op.inputs[1].shape.rank == 0
-        and g.op.inputs[1].op not in path
+        op.inputs[1]
+        for op in last
+        if op.type == "RealDiv"
+        and not effects.is_of_tape(op)
+        and op.inputs[1].shape.rank == 0
+        and op.inputs[1].op not in path
     ]
+
+
+def _before_slices_are_joined(gradient: tf.Tensor) -> tf.Tensor:
+    """Of an embedding the slices, which were divided one by one; others as they are."""
+    joins = ("UnsortedSegmentSum", "Reshape", "Cast", "Identity")
+    tensor = gradient
+    while tensor.op.type in joins and not effects.is_of_tape(tensor.op):
+        tensor = tensor.op.inputs[0]
+    return tensor if tensor.op.type == "RealDiv" else gradient
 
 
 def _source(tensor: tf.Tensor):

@@ -34,7 +34,9 @@ class Diagonal(Direction):
 
     where `m` and `v` are bias-corrected averages of `g` and `g**2`, and `d` of the
     squared curvature samples. With `curvature_power=0` no curvature is probed, and it
-    is Adam's direction but for a floor, `D = sqrt(v) + 0.001 mean(sqrt(v))`.
+    is Adam's direction but for a floor, `D = sqrt(v) + 0.001 mean(sqrt(v))`. With a
+    `basis` all of them, but for the result, are in it; when it moves, `m` is turned
+    along, and `v` and `d` stay.
 
     Args:
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).

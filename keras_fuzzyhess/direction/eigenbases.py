@@ -99,8 +99,8 @@ def interval_at(step: tf.Tensor, interval: int, thinning: float) -> tf.Tensor:
 def _turned_along(axis: int, x: tf.Tensor, q: tf.Tensor, into: bool) -> tf.Tensor:
     """Kernels, window by inputs by outputs, times the bases of one axis.
 
-    As products of matrices, for `tf.einsum` transposes first, which takes longer; of a
-    single pair as one of two matrices, for batches transpose more slowly on a CPU.
+    As products of matrices, for `tf.einsum` transposes first, which takes longer. A
+    single kernel is multiplied as a matrix: batches of one take longer on a CPU.
     """
     if axis and x.shape[0] == x.shape[1] == 1:
         if axis == 2:
@@ -171,10 +171,12 @@ class Eigenbases(Part):
     Example:
 
     >>> from keras_fuzzyhess import FuzzyHess
-    >>> bases, gradient = Eigenbases(), [tf.constant([3.0, 1.0, 3.0, 1.0, 0.0, 0.0])]
-    >>> bases.build([tf.zeros((3, 2))], FuzzyHess().add_variable)
+    >>> weights, add = [tf.zeros((3, 2))], FuzzyHess().add_variable
+    >>> bases, momentum = Eigenbases(), PackedState(weights, add, "momentum")
+    >>> bases.build(weights, add)
+    >>> gradient = [tf.constant([3.0, 1.0, 3.0, 1.0, 0.0, 0.0])]
     >>> for number in range(4):
-    ...     bases.move(gradient, Step(tf.constant(number), [0]))
+    ...     bases.move(gradient, Step(tf.constant(number), [0]), momentum)
     >>> inside = bases.into(gradient, [0])
     >>> abs(inside[0]).numpy().round(2)  # a matrix of rank one
     array([4.47, 0.  , 0.  , 0.  , 0.  , 0.  ], dtype=float32)
@@ -259,17 +261,14 @@ class Eigenbases(Part):
         return places
 
     def move(
-        self,
-        gradients: Sequence[tf.Tensor],
-        step: Step,
-        kept: PackedState | None = None,
+        self, gradients: Sequence[tf.Tensor], step: Step, kept: PackedState
     ) -> None:
         """Moves the bases that are due, and turns what is kept in them along.
 
         Args:
             gradients: List of packed vectors, those of the step along the axes.
             step: `Step`.
-            kept: Averages of vectors in these bases, or None if there are none.
+            kept: Averages of vectors in these bases, as a momentum.
         """
         packing = Packing([self._specs[i] for i in step.indices])
         number = tf.cast(step.number, tf.int32)
@@ -287,16 +286,13 @@ class Eigenbases(Part):
 
         def move_due():
             of_step = packing.unpack(gradients)
-            tensors = list(of_step)
-            if kept is not None:
-                tensors = packing.unpack(kept.read(step.indices))
+            tensors = packing.unpack(kept.read(step.indices))
             for n, i in enumerate(step.indices):
                 if i in due:
                     tensors[n] = self._move_if(due[i], i, of_step[n], tensors[n])
-            if kept is not None:
-                kept.assign(packing.pack(tensors), step.indices)
+            kept.assign(packing.pack(tensors), step.indices)
 
-        # One branch around those of the weights, for in most steps none is due.
+        # One branch around those of the weights: in a small network mostly none is due.
         is_any = tf.reduce_any(tf.stack(list(due.values())))
         cond_in_every_replica(is_any, move_due, lambda: None)
 

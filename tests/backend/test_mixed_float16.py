@@ -106,3 +106,33 @@ def test_two_replicas(name):
     assert measured["probes"] == expected["probes"] > 0
     near = pytest.approx(expected["mean_curvature"], rel=0.05)
     assert measured["mean_curvature"] == near
+
+
+def test_an_embedding_s_slices_were_divided_by_the_scale_too():
+    """So the loss is found, and what is measured is the same as without a scale."""
+
+    def trained(scale):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                layers.Input((4,), dtype="int32"),
+                layers.Embedding(30, 8, dtype="float32"),
+                layers.Flatten(),
+                layers.Dense(1, dtype="float32"),
+            ]
+        )
+        optimizer = FuzzyHess(seed=1, probe_interval=2)
+        if scale:
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, initial_scale=scale
+            )
+        else:
+            keras.config.set_dtype_policy("float32")
+        model.compile(optimizer, "mse")
+        x = np.random.default_rng(1).integers(0, 30, (96, 4))
+        model.fit(x, Y, batch_size=16, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    with_scale = trained(2.0**10)
+    for one, other in zip(with_scale, trained(None), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)

@@ -25,16 +25,20 @@ def built(weights, **constants):
     return bases
 
 
+def state(weights):
+    return PackedState(weights, FuzzyHess().add_variable, "kept")
+
+
 def moved(bases, weights, steps=12):
     """Bases after some random gradients of a few large directions."""
-    packing, indices = Packing(weights), list(range(len(weights)))
+    packing, indices, kept = Packing(weights), list(range(len(weights))), state(weights)
     large = [RANDOM.normal(size=w.shape).astype("float32") for w in weights]
     for number in range(steps):
         gradients = [
             x * RANDOM.normal() + 0.1 * RANDOM.normal(size=x.shape) for x in large
         ]
         packed = packing.pack([tf.constant(g, tf.float32) for g in gradients])
-        bases.move(packed, Step(tf.constant(number), indices))
+        bases.move(packed, Step(tf.constant(number), indices), kept)
     return bases
 
 
@@ -206,15 +210,14 @@ def test_a_weight_whose_first_gradient_comes_late_gets_bases_then():
         late = 1.0 if number == 15 else 0.0
         gradients = [RANDOM.normal(size=(3, 4)), late * RANDOM.normal(size=(2, 5))]
         packed = packing.pack([tf.constant(g, tf.float32) for g in gradients])
-        bases.move(packed, Step(tf.constant(number), [0, 1]))
+        bases.move(packed, Step(tf.constant(number), [0, 1]), state(weights))
     turn = dense_turn(bases, weights)[12:, 12:]
     assert np.abs(turn - np.eye(10)).max() > 0.1
 
 
 def test_what_is_kept_in_bases_is_turned_along_with_them():
     """Out of the bases it stays as it was, to 1e-5 of its size, when they are moved."""
-    bases, packing = built(WEIGHTS), Packing(WEIGHTS)
-    kept = PackedState(WEIGHTS, FuzzyHess().add_variable, "kept")
+    bases, packing, kept = built(WEIGHTS), Packing(WEIGHTS), state(WEIGHTS)
     indices = list(range(len(WEIGHTS)))
     x = packing.pack(
         [tf.constant(RANDOM.normal(size=w.shape), tf.float32) for w in WEIGHTS]
@@ -249,7 +252,7 @@ def test_momentum_in_the_bases_is_that_along_the_axes_turned_into_them():
         unbiased = momentum / (1 - 0.9 ** (number + 1))
         mixed = (1 - direction.gradient_share) * unbiased
         mixed += direction.gradient_share * flat
-        bases.move(packed, step)
+        bases.move(packed, step, state(weights))
         inside = bases.into(packed, indices)
         velocity = 0.9 * velocity + 0.1 * np.square(inside[0])
         root = np.sqrt(velocity / (1 - 0.9 ** (number + 1)))
@@ -263,7 +266,7 @@ def test_momentum_in_the_bases_is_that_along_the_axes_turned_into_them():
 
 def test_only_what_is_kept_of_the_step_s_weights_is_turned():
     weights = [tf.zeros((3, 4)), tf.zeros((2, 5))]
-    bases, kept = built(weights), PackedState(weights, FuzzyHess().add_variable, "m")
+    bases, kept = built(weights), state(weights)
     kept.assign([tf.ones(22)], [0, 1])
     gradient = tf.constant(RANDOM.normal(size=10), tf.float32)
     for number in range(4):
@@ -279,7 +282,7 @@ def test_bases_are_moved_less_and_less_often():
     bases, moves, before = built(weights, thinning=20.0), [], None
     for number in range(300):
         gradient = tf.constant(RANDOM.normal(size=12), tf.float32)
-        bases.move([gradient], Step(tf.constant(number), [0]))
+        bases.move([gradient], Step(tf.constant(number), [0]), state(weights))
         after = dense_turn(bases, weights)
         if before is None or (after != before).any():
             moves.append(number)
@@ -406,7 +409,7 @@ def test_without_a_turn_it_is_the_diagonal_direction():
     """Bases that are never moved are the axes."""
 
     class Still(Eigenbases):
-        def move(self, gradients, step, kept=None):
+        def move(self, gradients, step, kept):
             pass
 
     def weights_after(direction):
