@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "fuzzy": {"fuzzy"},
     "state": {"state", "backend.in_place"},
     "parts": {"state"},
-    "direction": {"direction", "state", "parts", "arguments", "backend.in_place"},
+    "direction": {"direction", "state", "parts", "arguments", "backend.in_place"}
+    | {"backend.replicas"},
     "control": {"control", "parts", "fuzzy", "constants"},
     "measure": {"measure", "state", "parts", "arguments", "constants"}
     | {"backend.replicas"},

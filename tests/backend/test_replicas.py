@@ -99,7 +99,8 @@ def test_two_workers_equal_one(tmp_path):
         alone = worker.train(optimizer, 0, tf.distribute.get_strategy())
         together = [first[name] for name in first if name.startswith(optimizer)]
         weights = alone.get_weights()
-        assert distance(together[: len(weights)], weights) < 1e-5, optimizer
+        # Sums in another order.
+        assert distance(together[: len(weights)], weights) < 5e-5, optimizer
         assert alone.optimizer.diagnostics["probes"] > 0
 
 
