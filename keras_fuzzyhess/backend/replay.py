@@ -28,7 +28,7 @@ _PLACEMENT_ATTRIBUTES = frozenset(
 )
 
 # What TensorFlow makes of powers in a step. In a branch that is called it does not, and
-# there a power takes up to fifty times as long.
+# there a power takes many times as long.
 _POWERS: dict[float | None, Callable[..., tf.Tensor]] = {
     0.5: tf.sqrt,
     1.0: tf.identity,

@@ -127,27 +127,38 @@ def test_equals_closure_form_in_mixed_bfloat16(name):
     assert error <= BFLOAT16_TOLERANCE
 
 
-def test_what_a_gradient_computes_anew_waits_as_in_the_step():
-    """Else a probe would keep more of the forward pass than the step itself does."""
-    w = tf.Variable([1.0, -2.0])
+def with_probe_in_a_branch(w, loss_fn):
+    """A step that may replay itself a one further, and the graph of that branch."""
     branch = None
 
     @tf.function(autograph=False)
     def step(is_due):
         with tf.GradientTape() as tape:
-            differences = tf.math.squared_difference(tf.nn.silu(w), w)
-            loss = tf.exp(tf.reduce_sum(differences))
+            loss = loss_fn()
         gradients = [tape.gradient(loss, w)]
         replay = GradientReplay(gradients, loss, [w])
 
         def probe():
             nonlocal branch
             branch = tf.compat.v1.get_default_graph()
-            return replay([tf.ones(2)])
+            return replay([tf.ones(w.shape)])
 
         return tf.cond(is_due, probe, lambda: (gradients, loss))
 
-    graph = step.get_concrete_function(tf.constant(True)).graph
+    traced = step.get_concrete_function(tf.TensorSpec((), tf.bool))
+    return traced, branch
+
+
+def test_what_a_gradient_computes_anew_waits_as_in_the_step():
+    """Else a probe would keep more of the forward pass than the step itself does."""
+    w = tf.Variable([1.0, -2.0])
+
+    def loss():
+        differences = tf.math.squared_difference(tf.nn.silu(w), w)
+        return tf.exp(tf.reduce_sum(differences))
+
+    step, branch = with_probe_in_a_branch(w, loss)
+    graph = step.graph
     repeated = {
         op.name.rpartition("replay/")[2]: op.control_inputs
         for op in branch.get_operations()
@@ -187,22 +198,8 @@ def test_small_constants_are_no_inputs_of_a_branch():
 @pytest.mark.parametrize("exponent, left", [(2, 0), (2.0, 0), (3.0, 0), (0.5, 1)])
 def test_small_powers_are_not_repeated_as_powers(exponent, left):
     """TensorFlow makes products of powers in a step, but not in a branch it calls."""
-    w, branch = tf.Variable([1.0, 2.0]), None
-
-    @tf.function(autograph=False)
-    def step(is_due):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(w**exponent)
-        gradients = [tape.gradient(loss, w)]
-        replay = GradientReplay(gradients, loss, [w])
-
-        def probe():
-            nonlocal branch
-            branch = tf.compat.v1.get_default_graph()
-            return replay([tf.ones(2)])
-
-        return tf.cond(is_due, probe, lambda: (gradients, loss))
-
+    w = tf.Variable([1.0, 2.0])
+    step, branch = with_probe_in_a_branch(w, lambda: tf.reduce_sum(w**exponent))
     (gradient,), loss = step(tf.constant(True))
     shifted = np.array([2.0, 3.0])
     np.testing.assert_allclose(loss, (shifted**exponent).sum(), rtol=1e-6)

@@ -99,8 +99,9 @@ def test_two_workers_equal_one(tmp_path):
         alone = worker.train(optimizer, 0, tf.distribute.get_strategy())
         together = [first[name] for name in first if name.startswith(optimizer)]
         weights = alone.get_weights()
-        # Sums in another order.
-        assert distance(together[: len(weights)], weights) < 5e-5, optimizer
+        # Sums in another order, which bases of few gradients show more of.
+        tolerance = {"fuzzyhess": 2e-5, "salo": 1e-5}[optimizer]
+        assert distance(together[: len(weights)], weights) < tolerance, optimizer
         assert alone.optimizer.diagnostics["probes"] > 0
 
 
