@@ -99,8 +99,15 @@ def interval_at(step: tf.Tensor, interval: int, thinning: float) -> tf.Tensor:
 def _turned_along(axis: int, x: tf.Tensor, q: tf.Tensor, into: bool) -> tf.Tensor:
     """Kernels, window by inputs by outputs, times the bases of one axis.
 
-    As products of matrices, for `tf.einsum` transposes first, which takes longer.
+    As products of matrices, for `tf.einsum` transposes first, which takes longer. A
+    single kernel is multiplied as a matrix: batches of one take longer on a CPU.
     """
+    if axis and x.shape[0] == x.shape[1] == 1:
+        if axis == 2:
+            return tf.matmul(x[0, 0], q[0], transpose_b=not into)[
+                tf.newaxis, tf.newaxis
+            ]
+        return tf.matmul(q[0], x[0, 0], transpose_a=into)[tf.newaxis, tf.newaxis]
     if axis == 2:
         return tf.matmul(x, q[:, tf.newaxis], transpose_b=not into)
     if axis == 1:
