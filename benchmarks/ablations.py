@@ -33,6 +33,13 @@ def plain_momentum() -> FuzzyHess:
     return FuzzyHess(direction=direction)
 
 
+def fixed_memory() -> FuzzyHess:
+    """Gradients remembered as long, whether they oscillate or not."""
+    direction: Any = FuzzyHess().direction
+    direction.scaled.memory = None
+    return FuzzyHess(direction=direction)
+
+
 def _without_control():
     return FuzzyHess(rule_base=no_control())
 
@@ -54,6 +61,7 @@ PARTS = {
     "no control": Contestant(_without_control),
     "orthogonal, constant shift": Contestant(constant_shift),
     "plain momentum": Contestant(plain_momentum),
+    "fixed memory": Contestant(fixed_memory),
     "k = 2": Contestant(lambda: FuzzyHess(probe_interval=2)),
     "k = 25": Contestant(lambda: FuzzyHess(probe_interval=25)),
 }

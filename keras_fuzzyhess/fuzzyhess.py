@@ -59,7 +59,11 @@ class FuzzyHess(SecondGradientOptimizer):
     coming fall       clip(16 (slow - fast), 0, |L(average)|), averages of the losses
                       of about the last 8th and 16th of all steps
                       (`measure/coming_fall.py`)
-    direction         u = (0.8 m + 0.2 g) / (sqrt(v) + mean(sqrt(v)) / 1000)
+    memory            o <- mean of -(2 - r) / r <g, m> / <g, g>, both divided as u is,
+                      with the m before g, and r = 1 - beta_1 ;
+                      k = clip(4 o - 1, 0, 1) ,    1 - beta_1 = 0.1 0.2**k ,
+                      y = 0.2 - 0.18 k    (`direction/oscillation.py`)
+    direction         u = ((1 - y) m + y g) / (sqrt(v) + mean(sqrt(v)) / 1000)
     of a short matrix in bases `Q_L`, `Q_R` near the eigenvectors of averages of
                       `g g'` and `g' g`: `Q_L' g Q_R` is taken for `g`, `Q_L u Q_R'`
                       for `u`
@@ -89,7 +93,7 @@ class FuzzyHess(SecondGradientOptimizer):
     ```
     curvature probe   h = (g(w + r z) - g(w)) / (r z) ,    z random signs
                       d <- beta_3 d + (1 - beta_3) h**2
-    direction         u = (0.8 m + 0.2 g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
+    direction         u = ((1 - y) m + y g) / D ,   D = Newton**p sqrt(v)**(1-p) ,
                       Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1)
     ```
 
@@ -107,7 +111,7 @@ class FuzzyHess(SecondGradientOptimizer):
 
     Source: arXiv 2403.15416, for second gradients at shifted weights, the momentum of
     the second derivative and fuzzy control. Eigenbases are those of SOAP (arXiv
-    2409.11321), the quasi-hyperbolic momentum `0.8 m + 0.2 g` is that of arXiv
+    2409.11321), the quasi-hyperbolic momentum `(1 - y) m + y g` is that of arXiv
     1810.06801, and matrices are made orthogonal as in Muon (Jordan et al. 2024), which
     does it with the momentum. All else and all default values are our choice;
     `FuzzyHess.salo` keeps to the paper.
@@ -118,8 +122,8 @@ class FuzzyHess(SecondGradientOptimizer):
             the step length, without unit. Defaults to `1.0`. The rules make up for most
             of a change of it. A float below 0.01 brings a warning: it is likely that of
             another optimizer.
-        beta_1: Float in [0, 1), momentum of the gradient. Defaults to `None`: that of
-            the direction, `0.9` (Adam's).
+        beta_1: Float in [0, 1), momentum of the gradient where gradients do not
+            oscillate. Defaults to `None`: that of the direction, `0.9` (Adam's).
         beta_2: Float in [0, 1), momentum of the squared gradient. Defaults to `None`:
             that of the direction, `0.9`.
         curvature_power: Float in [0, 1], the share `p` of curvature in the direction:
@@ -286,7 +290,7 @@ class FuzzyHess(SecondGradientOptimizer):
 
     @property
     def beta_1(self) -> float | None:
-        """Momentum of the gradient; None if the direction has none of this name."""
+        """The least momentum of the gradient; None if the direction has none."""
         return self._of_direction("beta_1")
 
     @property

@@ -164,8 +164,28 @@ def named(add: Callable, part: str) -> Callable:
     return add_named
 
 
+def unbiased_rate_at(momentum: tf.Tensor | float, step: Step) -> tf.Tensor:
+    """The rate of a bias-corrected average at a step, 1 at the first.
+
+    Args:
+        momentum: Scalar in [0, 1).
+        step: `Step`.
+
+    Example:
+
+    >>> round(float(unbiased_rate_at(0.9, Step(tf.constant(1), [0]))), 3)
+    0.526
+    """
+    weight = 1 - momentum ** tf.cast(step.number, tf.float32)
+    rate, _ = unbiased_rate(1 - momentum, weight)
+    return rate
+
+
 def move_unbiased(
-    average: Any, values: Sequence[tf.Tensor], momentum: float, step: Step
+    average: Any,
+    values: Sequence[tf.Tensor],
+    momentum: tf.Tensor | float,
+    step: Step,
 ) -> list:
     """`average <- momentum average + (1 - momentum) values`, bias-corrected.
 
@@ -174,7 +194,7 @@ def move_unbiased(
     Args:
         average: `PackedState` or `MeanSquares`, moved in every step.
         values: List of packed vectors.
-        momentum: Float in [0, 1).
+        momentum: Scalar in [0, 1).
         step: `Step`.
 
     Returns:
@@ -189,6 +209,4 @@ def move_unbiased(
     >>> move_unbiased(state, [tf.constant([4.0])], 0.9, step)[0].numpy().round(3)
     array([2.105], dtype=float32)
     """
-    weight = 1 - momentum ** tf.cast(step.number, tf.float32)
-    rate, _ = unbiased_rate(1 - momentum, weight)
-    return average.move(values, rate, step.indices)
+    return average.move(values, unbiased_rate_at(momentum, step), step.indices)

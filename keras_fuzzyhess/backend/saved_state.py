@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 import keras
 import numpy as np
 
-LAYOUT_VERSION = 15
+LAYOUT_VERSION = 16
 """Version of which variables there are and what they mean. Raised when that changes."""
 
 VERSION_KEY, CHECKSUM_KEY, OPTIMIZER_KEY = "layout_version", "checksum", "optimizer"

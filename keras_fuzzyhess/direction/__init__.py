@@ -10,6 +10,7 @@ from keras_fuzzyhess.direction.eigenbases import Eigenbases
 from keras_fuzzyhess.direction.named import direction_config, named_direction
 from keras_fuzzyhess.direction.newton import Newton
 from keras_fuzzyhess.direction.orthogonal import Orthogonal
+from keras_fuzzyhess.direction.oscillation import OscillationMemory
 from keras_fuzzyhess.direction.routed import Routed
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "MeasuredCurvature",
     "Newton",
     "Orthogonal",
+    "OscillationMemory",
     "Routed",
     "direction_config",
     "named_direction",

@@ -9,15 +9,18 @@ import tensorflow as tf
 from keras_fuzzyhess.arguments import check_between, check_momentum
 from keras_fuzzyhess.direction.direction import Course, Direction, MeasuredCurvature
 from keras_fuzzyhess.direction.eigenbases import Eigenbases
+from keras_fuzzyhess.direction.oscillation import OscillationMemory
 from keras_fuzzyhess.direction.preconditioner import (
     adam_scale,
+    clipped,
     preconditioner,
     quasi_hyperbolic,
     scaled,
 )
-from keras_fuzzyhess.parts import Step, move_unbiased, named
+from keras_fuzzyhess.parts import Step, move_unbiased, named, unbiased_rate_at
 from keras_fuzzyhess.state.mean_squares import MeanSquares, square_roots
 from keras_fuzzyhess.state.packing import PackedState
+from keras_fuzzyhess.state.vectors import dot, sum_of_squares
 
 
 @keras.saving.register_keras_serializable(package="keras_fuzzyhess")
@@ -36,7 +39,8 @@ class Diagonal(Direction):
     squared curvature samples. With `curvature_power=0` no curvature is probed, and it
     is Adam's direction but for a floor, `D = sqrt(v) + 0.001 mean(sqrt(v))`. With a
     `basis` all of them, but for the result, are in it; when it moves, `m` is turned
-    along, and `v` and `d` stay.
+    along, and `v` and `d` stay. With a `memory`, `beta_1` and `gradient_share` (0.2)
+    are what it begins from (`direction/oscillation.py`).
 
     Args:
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
@@ -57,10 +61,12 @@ class Diagonal(Direction):
             Defaults to `3.0`.
         basis: `Eigenbases`, the bases of matrices, or None, the axes. Defaults to
             `None`.
+        memory: `OscillationMemory`, which remembers gradients for longer where they
+            oscillate, or None, always as long. Defaults to `OscillationMemory()`.
 
     Raises:
         ValueError: if a constant is out of its range.
-        TypeError: if `basis` is none of these.
+        TypeError: if `basis` or `memory` is none of these.
 
     Source: our choice, but for the momentum. arXiv 2403.15416 divides by the curvature.
 
@@ -79,6 +85,9 @@ class Diagonal(Direction):
     epsilon: float = 1e-8
     clip_factor: float = 3.0
     basis: Eigenbases | None = None
+    memory: OscillationMemory | None = dataclasses.field(
+        default_factory=OscillationMemory
+    )
 
     def __post_init__(self) -> None:
         self.beta_1 = check_momentum("beta_1", self.beta_1)
@@ -92,11 +101,13 @@ class Diagonal(Direction):
             ("clip_factor", 1e-6, 1e12),
         ):
             setattr(self, name, check_between(name, getattr(self, name), low, high))
-        if not isinstance(self.basis, Eigenbases | None):
-            raise TypeError(
-                "`basis` must be a `keras_fuzzyhess.direction.Eigenbases` or None. "
-                f"Received: {self.basis!r} of type {type(self.basis).__name__}"
-            )
+        for name, kind in (("basis", Eigenbases), ("memory", OscillationMemory)):
+            part = getattr(self, name)
+            if not isinstance(part, kind | None):
+                raise TypeError(
+                    f"`{name}` must be a `keras_fuzzyhess.direction.{kind.__name__}` "
+                    f"or None. Received: {part!r} of type {type(part).__name__}"
+                )
 
     @property
     def needs_curvature(self) -> bool:  # type: ignore[override]
@@ -109,6 +120,8 @@ class Diagonal(Direction):
         self._velocity = MeanSquares(weights, add, "velocity")
         if self.basis is not None:
             self.basis.build(weights, named(add, "basis"))
+        if self.memory is not None:
+            self.memory.build(weights, named(add, "memory"))
 
     def __call__(
         self,
@@ -117,11 +130,14 @@ class Diagonal(Direction):
         step: Step,
     ) -> Course:
         """`u / 0.8`, so that one pass over all weights less is taken."""
+        beta_1, share = self.beta_1, self.gradient_share
+        if self.memory is not None:
+            beta_1, share = self.memory.momentum(beta_1, share)
         if self.basis is not None:
             self.basis.move(gradients, step, self._momentum)
             gradients = self.basis.into(gradients, step.indices)
-        momentum = move_unbiased(self._momentum, gradients, self.beta_1, step)
-        mixed = quasi_hyperbolic(momentum, gradients, self.gradient_share)
+        momentum = move_unbiased(self._momentum, gradients, beta_1, step)
+        mixed = quasi_hyperbolic(momentum, gradients, share)
         velocity = move_unbiased(self._velocity, gradients, self.beta_2, step)
         roots = square_roots(velocity)
         if curvature is None:
@@ -135,7 +151,14 @@ class Diagonal(Direction):
                 self.damping,
                 self.epsilon,
             )
-        vectors, size = scaled(mixed, scales, self.clip_factor)
+        unclipped = scaled(mixed, scales)
+        if self.memory is not None:
+            relative = scaled(gradients, scales)
+            # Of the momentum with the last gradient's share, less that share.
+            agreement = dot(relative, unclipped) / sum_of_squares(relative)
+            rate = unbiased_rate_at(beta_1, step)
+            self.memory.observe(agreement - share / (1 - share), rate)
+        vectors, size = clipped(unclipped, self.clip_factor)
         if self.basis is not None:
             vectors = self.basis.out_of(vectors, step.indices)
-        return Course(vectors, size, 1 - self.gradient_share)
+        return Course(vectors, size, 1 - share)

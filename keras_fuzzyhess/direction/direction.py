@@ -16,12 +16,12 @@ class Course(NamedTuple):
         vectors: List of packed vectors, one for each of the gradients.
         size: Scalar, the root mean square of the vectors. Where it exceeds 1.5 times
             its average over the steps before, the step is shortened to that.
-        factor: Float by which the vectors are to be multiplied.
+        factor: Scalar by which the vectors are to be multiplied.
     """
 
     vectors: list[tf.Tensor]
     size: tf.Tensor
-    factor: float = 1.0
+    factor: tf.Tensor | float = 1.0
 
 
 class MeasuredCurvature(Protocol):

@@ -12,7 +12,9 @@ from keras_fuzzyhess.state.vectors import root_mean_square
 
 
 def quasi_hyperbolic(
-    momentum: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor], share: float
+    momentum: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor],
+    share: tf.Tensor | float,
 ) -> list[tf.Tensor]:
     """Momentum of which this step's gradient is a share, `1 / (1 - share)` times it.
 
@@ -24,7 +26,7 @@ def quasi_hyperbolic(
     Args:
         momentum: List of tensors `m`, averages of the gradient.
         gradients: List of tensors `g` of the same shapes.
-        share: Float in [0, 1).
+        share: Scalar in [0, 1).
 
     Returns:
         List of tensors.
@@ -36,36 +38,53 @@ def quasi_hyperbolic(
     2.0
     """
     ratio = share / (1 - share)
-    return [m + ratio * g for m, g in zip(momentum, gradients, strict=True)]
+    return [
+        m + tf.cast(ratio, g.dtype) * g
+        for m, g in zip(momentum, gradients, strict=True)
+    ]
 
 
 def scaled(
-    momentum: Sequence[tf.Tensor],
-    scales: Sequence[tf.Tensor | OuterProduct],
-    clip_factor: float,
-) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """The momentum divided by the preconditioner, outliers clipped.
+    vectors: Sequence[tf.Tensor], scales: Sequence[tf.Tensor | OuterProduct]
+) -> list[tf.Tensor]:
+    """Vectors divided by the preconditioner, so that they have no unit.
 
     Args:
-        momentum: List of vectors `m`, averages of the gradient.
+        vectors: List of vectors, as averages of the gradient.
         scales: List of vectors or outer products, positive.
-        clip_factor: Positive float, the most root mean squares of an element.
 
     Returns:
-        Tuple of the list of vectors `u` without unit, elements about 1 where gradients
-        agree, and of their root mean square before any was clipped. The step is along
-        `-u`.
+        List of vectors `u`, with elements about 1 where gradients agree.
 
     Example:
 
-    >>> m, scale = [tf.constant([3.0, 3.0])], [tf.constant([4.8, 1.8])]
-    >>> u, size = scaled(m, scale, 3.0)
-    >>> [round(float(x), 3) for x in (*u[0], size)]
-    [0.625, 1.667, 1.259]
+    >>> scaled([tf.constant([3.0, 3.0])], [tf.constant([4.8, 1.5])])[0].numpy().tolist()
+    [0.625, 2.0]
     """
-    direction = [quotient(m, scale) for m, scale in zip(momentum, scales, strict=True)]
-    size = root_mean_square(direction)
-    return [clip(u, clip_factor * size) for u in direction], size
+    return [quotient(x, scale) for x, scale in zip(vectors, scales, strict=True)]
+
+
+def clipped(
+    vectors: Sequence[tf.Tensor], clip_factor: float
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Vectors without outliers.
+
+    Args:
+        vectors: List of vectors.
+        clip_factor: Positive float, the most root mean squares of an element.
+
+    Returns:
+        Tuple of the list of vectors, and of their root mean square before any was
+        clipped.
+
+    Example:
+
+    >>> vectors, size = clipped([tf.constant([0.0, 0.0, 0.0, 2.0])], 1.5)
+    >>> vectors[0].numpy().tolist(), float(size)
+    ([0.0, 0.0, 0.0, 1.5], 1.0)
+    """
+    size = root_mean_square(vectors)
+    return [clip(u, clip_factor * size) for u in vectors], size
 
 
 def adam_scale(

@@ -118,7 +118,7 @@ class Routed(Direction):
             course = checked_course(course, own)
             count = sum(math.prod(vector.shape) for vector in own)
             squares.append((count, tf.square(course.factor * course.size)))
-            return [course.factor * vector for vector in course.vectors]
+            return [tf.cast(course.factor, v.dtype) * v for v in course.vectors]
 
         vectors = self._of_each(gradients, step.indices, course_of)
         total = sum(count for count, _ in squares)

@@ -14,9 +14,20 @@ def root_mean_square(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     2.1213202476501465
     """
     count = sum(tensor.shape.num_elements() for tensor in tensors)
+    return tf.sqrt(sum_of_squares(tensors) / count)
+
+
+def sum_of_squares(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Sum of the squares of all elements of a list of tensors, in float32.
+
+    Example:
+
+    >>> float(sum_of_squares([tf.constant([3.0, 0.0]), tf.constant([4.0])]))
+    25.0
+    """
     # `l2_loss`, half the sum of squares, reads a vector once and writes nothing.
     halves = [tf.cast(tf.nn.l2_loss(x), tf.float32) for x in tensors]
-    return tf.sqrt(2 * tf.add_n(halves) / count)
+    return 2 * tf.add_n(halves)
 
 
 def dot(a: Sequence[tf.Tensor], b: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_fuzzyhess.direction import Diagonal
-from keras_fuzzyhess.direction.preconditioner import preconditioner, scaled
+from keras_fuzzyhess.direction.preconditioner import clipped, preconditioner, scaled
 from keras_fuzzyhess.state.outer_product import OuterProduct, dense, total
 
 CLIP_FACTOR = Diagonal().clip_factor
@@ -88,7 +88,7 @@ def test_direction_is_the_momentum_over_it_whatever_the_units(power):
         ]
         mean = tf.constant(curvature_unit * MEAN)
         scales = scale_of(parts[1], mean, parts[2], power)
-        direction, size = scaled(parts[0], scales, CLIP_FACTOR)
+        direction, size = clipped(scaled(parts[0], scales), CLIP_FACTOR)
         assert float(size) == pytest.approx(np.sqrt(np.mean(expected**2)))
         np.testing.assert_allclose(tf.concat(direction, 0), expected, rtol=1e-5)
 
@@ -104,8 +104,7 @@ def test_without_curvature_all_weights_are_equally_curved(power):
 def test_clip_bounds_outliers_and_nothing_else():
     m = [tf.constant([0.1] * 50), tf.constant([100.0, -100.0])]
     rms = np.sqrt((50 * 0.1**2 + 2 * 100.0**2) / 52)
-    ones = [tf.ones(50), tf.ones(2)]
-    direction, size = scaled(m, ones, CLIP_FACTOR)
+    direction, size = clipped(m, CLIP_FACTOR)
     assert float(size) == pytest.approx(rms)
     np.testing.assert_allclose(direction[0], m[0], rtol=1e-5)
     bound = CLIP_FACTOR * rms
