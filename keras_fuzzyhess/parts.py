@@ -167,6 +167,8 @@ def named(add: Callable, part: str) -> Callable:
 def unbiased_rate_at(momentum: tf.Tensor | float, step: Step) -> tf.Tensor:
     """The rate of a bias-corrected average at a step, 1 at the first.
 
+    Where the momentum has changed, it is the rate of an average that has always had it.
+
     Args:
         momentum: Scalar in [0, 1).
         step: `Step`.

@@ -31,7 +31,7 @@ class Diagonal(Direction):
     With all operations element by element:
 
     ```
-    u = clip((0.8 m + 0.2 g) / D, 3 rms) ,   D = Newton**p Adam**(1-p) ,
+    u = clip(((1 - y) m + y g) / D, 3 rms) ,   D = Newton**p Adam**(1-p) ,
     Newton = mean(sqrt(v)) (sqrt(d) / mean(sqrt(d)) + 0.1) ,   Adam = sqrt(v)
     ```
 
@@ -39,8 +39,8 @@ class Diagonal(Direction):
     squared curvature samples. With `curvature_power=0` no curvature is probed, and it
     is Adam's direction but for a floor, `D = sqrt(v) + 0.001 mean(sqrt(v))`. With a
     `basis` all of them, but for the result, are in it; when it moves, `m` is turned
-    along, and `v` and `d` stay. With a `memory`, `beta_1` and `gradient_share` (0.2)
-    are what it begins from (`direction/oscillation.py`).
+    along, and `v` and `d` stay. With a `memory`, `beta_1` is the least momentum of `m`,
+    and `gradient_share` the largest `y` (`direction/oscillation.py`).
 
     Args:
         beta_1: Float in [0, 1), momentum of the gradient. Defaults to `0.9` (Adam's).
@@ -129,10 +129,14 @@ class Diagonal(Direction):
         curvature: MeasuredCurvature | None,
         step: Step,
     ) -> Course:
-        """`u / 0.8`, so that one pass over all weights less is taken."""
-        beta_1, share = self.beta_1, self.gradient_share
-        if self.memory is not None:
-            beta_1, share = self.memory.momentum(beta_1, share)
+        """`u / (1 - y)`, so that one pass over all weights less is taken."""
+        memory = self.memory
+        if memory is not None and not memory.changes(self.beta_1):
+            memory = None
+        beta_1: tf.Tensor | float = self.beta_1
+        share: tf.Tensor | float = self.gradient_share
+        if memory is not None:
+            beta_1, share = memory.momentum(self.beta_1, self.gradient_share)
         if self.basis is not None:
             self.basis.move(gradients, step, self._momentum)
             gradients = self.basis.into(gradients, step.indices)
@@ -152,12 +156,12 @@ class Diagonal(Direction):
                 self.epsilon,
             )
         unclipped = scaled(mixed, scales)
-        if self.memory is not None:
+        if memory is not None:
             relative = scaled(gradients, scales)
             # Of the momentum with the last gradient's share, less that share.
             agreement = dot(relative, unclipped) / sum_of_squares(relative)
             rate = unbiased_rate_at(beta_1, step)
-            self.memory.observe(agreement - share / (1 - share), rate)
+            memory.observe(agreement - share / (1 - share), rate)
         vectors, size = clipped(unclipped, self.clip_factor)
         if self.basis is not None:
             vectors = self.basis.out_of(vectors, step.indices)

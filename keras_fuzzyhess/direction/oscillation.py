@@ -24,8 +24,9 @@ def oscillation(agreement: tf.Tensor, rate: tf.Tensor | float) -> tf.Tensor:
         <g, m'> / <g, g> = (<g, m> / <g, g> - rate) / (1 - rate)
 
     It is 1 where every gradient is the opposite of the one before, for then `m'` is
-    `-g rate / (2 - rate)`, whatever the memory; 0 where gradients are independent; and
-    negative where they go on as before.
+    `-g rate / (2 - rate)`, and in the mean 0 where gradients are independent: both
+    whatever the memory. It is negative where gradients go on as before, the more so the
+    longer the memory; and swings that take many steps count the more the longer it is.
 
     Args:
         agreement: Scalar, `<g, m> / <g, g>`.
@@ -84,10 +85,10 @@ class OscillationMemory(Part):
 
     Args:
         longest: Float in [0, 1), the momentum where gradients are opposed. A direction
-            whose own is larger keeps that. Defaults to `0.98`, about 50 steps.
+            whose own is larger, or 0, keeps both. Defaults to `0.98`, about 50 steps.
         independent: Float in [-10, 10]: up to this oscillation gradients count as
-            independent. Defaults to `0.25`: noise alone has 0, and in the trainings of
-            the benchmark in which longer memories lose it is below this.
+            independent. Defaults to `0.25`: noise alone has 0 in the mean, and where
+            longer memories lost (`benchmarks/README.md`) it was hardly ever more.
         opposed: Float in [-10, 10], more than `independent`, from which on they count
             as opposed. Defaults to `0.5`.
         rate: Float in [0, 1], of the average. Defaults to `0.015`, about 67 steps.
@@ -129,10 +130,11 @@ class OscillationMemory(Part):
             ("strongest", 0, 1e6),
         ):
             setattr(self, name, check_between(name, getattr(self, name), low, high))
-        if self.opposed <= self.independent:
+        if not self.independent < self.opposed <= self.strongest:
             raise ValueError(
-                "`opposed` must be more than `independent`. Received: "
-                f"opposed={self.opposed}, independent={self.independent}"
+                "`opposed` must be more than `independent` and at most `strongest`. "
+                f"Received: opposed={self.opposed}, independent={self.independent}, "
+                f"strongest={self.strongest}"
             )
 
     def build(self, weights: Sequence[tf.Variable], add: Callable) -> None:
@@ -141,14 +143,26 @@ class OscillationMemory(Part):
 
     @property
     def value(self) -> tf.Tensor:
-        """Scalar, the average oscillation: 0 for independent gradients, at most 1."""
+        """Scalar, the average oscillation: 0 for independent gradients, 1 for opposed.
+
+        It is between `-strongest` and `strongest`.
+        """
         return self._oscillation.value
 
-    def momentum(self, beta_1: float, gradient_share: float) -> tuple[tf.Tensor, ...]:
+    def changes(self, beta_1: float) -> bool:
+        """Whether it has a say in a direction's own momentum.
+
+        Of no momentum at all it is not known what a gradient opposes.
+        """
+        return 0 < beta_1 < self.longest
+
+    def momentum(
+        self, beta_1: float, gradient_share: float
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Both for this step, from those that a direction has without a memory.
 
         Args:
-            beta_1: Float in [0, 1).
+            beta_1: Float in (0, longest).
             gradient_share: Float in [0, 1), the share of the last gradient.
 
         Returns:
@@ -156,9 +170,8 @@ class OscillationMemory(Part):
         """
         way = (self.value - self.independent) / (self.opposed - self.independent)
         way = tf.clip_by_value(way, 0.0, 1.0)
-        longest = max(beta_1, self.longest)
-        least = min(gradient_share, 1 - longest)
-        return momentum_of(way, beta_1, longest), mix(gradient_share, least, way)
+        least = min(gradient_share, 1 - self.longest)
+        return momentum_of(way, beta_1, self.longest), mix(gradient_share, least, way)
 
     def observe(self, agreement: tf.Tensor, rate: tf.Tensor) -> None:
         """Takes a step into the average.
@@ -169,7 +182,7 @@ class OscillationMemory(Part):
             rate: Scalar, likewise.
         """
         seen = oscillation(agreement, rate)
-        seen = tf.clip_by_value(seen, -self.strongest, self.strongest)
-        average = mix(self.value, seen, self.rate)
-        is_finite = tf.math.is_finite(average)
+        bounded = tf.clip_by_value(seen, -self.strongest, self.strongest)
+        average = mix(self.value, bounded, self.rate)
+        is_finite = tf.math.is_finite(seen)
         self._oscillation.assign(tf.where(is_finite, average, self.value))

@@ -1,5 +1,6 @@
 """How far gradients turn back, and how long they are remembered then."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +9,7 @@ from keras_fuzzyhess import FuzzyHess
 from keras_fuzzyhess.direction import Diagonal, OscillationMemory
 from keras_fuzzyhess.direction.oscillation import momentum_of, oscillation
 from keras_fuzzyhess.parts import Step, unbiased_rate_at
+from tests.helpers.rule_bases import constant_surface
 
 
 def built(**constants):
@@ -62,27 +64,52 @@ def test_the_memory_gets_longer_between_two_oscillations():
         assert found == pytest.approx([momentum, share], abs=1e-3)
 
 
-def test_a_longer_memory_of_ones_own_is_kept():
+@pytest.mark.parametrize("beta_1", [0.0, 0.98, 0.999])
+def test_a_longer_memory_of_ones_own_is_kept_and_none_stays_none(beta_1):
+    """And the last gradient's share, without which a longer one ends worse."""
+    ends = []
+    for memory in (OscillationMemory(), None):
+        direction = Diagonal(beta_1, curvature_power=0.0, memory=memory)
+        if memory is not None:
+            assert not memory.changes(beta_1)
+        optimizer = FuzzyHess(direction=direction, seed=0)
+        weights = tf.Variable([1.0, -2.0, 3.0])
+        for _ in range(30):
+            optimizer.minimize(lambda w=weights: tf.reduce_sum(w**4), [weights])
+        ends.append(weights.numpy())
+    np.testing.assert_array_equal(*ends)
+
+
+def test_a_share_that_is_smaller_stays():
     memory = built()
     memory._oscillation.assign(1.0)
-    momentum, share = memory.momentum(0.99, 0.0)
-    assert float(momentum) == pytest.approx(0.99)
-    assert float(share) == 0
+    assert float(memory.momentum(0.9, 0.01)[1]) == pytest.approx(0.01)
 
 
-def test_without_momentum_it_may_begin():
-    """`beta_1` of 0 remembers nothing, and so cannot tell what a gradient opposes."""
-    assert float(momentum_of(tf.constant(0.0), 0.0, 0.98)) == 0
+def test_the_way_between_two_memories_begins_and_ends_at_them():
+    ends = [float(momentum_of(tf.constant(way), 0.9, 0.98)) for way in (0.0, 1.0)]
+    assert ends == pytest.approx([0.9, 0.98])
+
+
+@pytest.mark.parametrize("agreement", [1.0, 1.0001, 0.9999])
+def test_a_first_gradient_opposes_nothing(agreement):
+    """Nor any where there is no momentum: what is left is rounding."""
     memory = built()
-    memory.observe(tf.constant(1.0), tf.constant(1.0))
+    memory.observe(tf.constant(agreement), tf.constant(1.0))
     assert float(memory.value) == 0
 
 
 @pytest.mark.parametrize("agreement", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_tells_nothing_or_its_bound(agreement):
+def test_what_is_not_finite_tells_nothing(agreement):
     memory = built()
     memory.observe(tf.constant(agreement), tf.constant(0.1))
-    assert abs(float(memory.value)) <= 2 * memory.rate
+    assert float(memory.value) == 0
+
+
+def test_one_step_counts_for_no_more_than_its_bound():
+    memory = built(rate=0.5, strongest=3.0)
+    memory.observe(tf.constant(-100.0), tf.constant(0.1))
+    assert float(memory.value) == 1.5
 
 
 def trained(loss_of, steps=200):
@@ -102,6 +129,86 @@ def test_a_valley_without_noise_gets_a_long_memory_and_noise_a_short_one():
     noise = tf.random.stateless_normal((200, 20), seed=(0, 0))
     noisy = trained(lambda w, number: tf.reduce_sum(noise[number] * w))
     assert abs(float(noisy.value)) < 0.25
+
+
+def test_steps_with_a_long_memory_are_the_formula():
+    """Gradients that turn back, drift and noise in them, with the gain held."""
+    rng = np.random.default_rng(0)
+    turning, drift = rng.normal(size=(2, 30))
+    noise = 0.7 * rng.normal(size=(60, 30))
+    rows = [(-1) ** n * turning + 0.02 * drift + noise[n] for n in range(60)]
+    memory = OscillationMemory(rate=0.1)
+    direction = Diagonal(curvature_power=0.0, memory=memory)
+    optimizer = FuzzyHess(direction=direction, rule_base=constant_surface(0.0), seed=0)
+    w, gradient = tf.Variable(np.ones(30)), tf.Variable(rows[0])
+
+    expected, m, v, o, usual, momenta = np.ones(30), 0.0, 0.0, 0.0, 0.0, []
+    for n, g in enumerate(rows):
+        gradient.assign(g)
+        optimizer.minimize(lambda: tf.reduce_sum(gradient * w + 0.0 * w**2), [w])
+        k = np.clip((o - 0.25) / 0.25, 0, 1)
+        beta, y = 1 - 0.1 * 0.2**k, 0.2 - 0.18 * k
+        rate, rate_2 = (1 - beta) / (1 - beta ** (n + 1)), 0.1 / (1 - 0.9 ** (n + 1))
+        before = m
+        m, v = m + rate * (g - m), v + rate_2 * (g**2 - v)
+        scale = np.sqrt(v) + 0.001 * np.mean(np.sqrt(v))
+        if n:
+            agreement = np.sum(g * before / scale**2) / np.sum((g / scale) ** 2)
+            seen = np.clip(-(2 - rate) / rate * agreement, -2, 2)
+            o += 0.1 * (seen - o)
+        u = (m + y / (1 - y) * g) / scale
+        size = np.sqrt(np.mean(u**2))
+        usual = usual or size
+        bounded = min(size, 1.5 * usual)
+        usual += 0.1 * (bounded - usual)
+        length = optimizer.diagnostics["step_length"] * bounded / size
+        expected -= (1 - y) * length * np.clip(u, -3 * size, 3 * size)
+        np.testing.assert_allclose(w.numpy(), expected, rtol=1e-4, atol=1e-5)
+        assert float(memory_of(optimizer).value) == pytest.approx(o, abs=1e-3)
+        momenta.append(beta)
+    assert min(momenta) == pytest.approx(0.9) and max(momenta) > 0.97
+    assert len({round(momentum, 3) for momentum in momenta}) > 5, "and all between"
+
+
+def fitted(epochs, **kwargs):
+    """A small network that begins in the midst between both memories."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    model.compile(FuzzyHess(seed=0, use_ema=False), "mse", **kwargs)
+    model.optimizer.build(model.trainable_variables)
+    memory_of(model.optimizer)._oscillation.assign(0.4)
+    fit(model, epochs)
+    return model
+
+
+def fit(model, epochs):
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    model.fit(x, x[:, :4] ** 2, epochs=epochs, batch_size=16, shuffle=False, verbose=0)
+
+
+def memory_of(optimizer):
+    scaled = getattr(optimizer.direction, "scaled", optimizer.direction)
+    return scaled.memory
+
+
+def test_a_training_goes_on_with_the_memory_that_it_had(tmp_path):
+    whole, half = fitted(4), fitted(2)
+    half.save(tmp_path / "half.keras")
+    resumed = keras.saving.load_model(tmp_path / "half.keras")
+    assert float(memory_of(resumed.optimizer).value) > 0.25
+    fit(resumed, 2)
+    np.testing.assert_array_equal(resumed.get_weights()[0], whole.get_weights()[0])
+    found = [float(memory_of(m.optimizer).value) for m in (resumed, whole)]
+    assert found[0] == found[1]
+
+
+def test_xla_comes_to_the_same():
+    plain, compiled = fitted(2, jit_compile=False), fitted(2, jit_compile=True)
+    found = [float(memory_of(m.optimizer).value) for m in (plain, compiled)]
+    assert found[0] == pytest.approx(found[1], rel=1e-2)
+    np.testing.assert_allclose(
+        plain.get_weights()[0], compiled.get_weights()[0], rtol=1e-2, atol=1e-3
+    )
 
 
 def test_zeros_for_gradients_leave_it_as_it_is():
@@ -128,6 +235,7 @@ def test_weights_of_two_precisions_share_a_memory():
     [
         ({"longest": 1.0}, "longest"),
         ({"opposed": 0.2}, "`opposed` must be more than `independent`"),
+        ({"strongest": 0.4}, "at most `strongest`"),
         ({"rate": 2.0}, "rate"),
     ],
 )
