@@ -128,9 +128,10 @@ def test_a_state_of_another_direction_is_refused_by_its_name(path):
 def test_a_refusal_says_where_directions_differ(own, path):
     begun(FuzzyHess()).save_weights(path)
     there = "another `direction`, or for weights of other sides: it has `Diagonal`, "
-    there += "`Orthogonal`, `basis` where"
+    there += "`Orthogonal`, `basis`, `memory` where"
     here = "`Diagonal`, `Orthogonal`" if own == "orthogonal" else "`Diagonal`"
-    refused(path, begun(FuzzyHess(direction=own)), there, f"this one has {here}. ")
+    here = f"this one has {here}, `memory`. "
+    refused(path, begun(FuzzyHess(direction=own)), there, here)
     begun(FuzzyHess(direction=own)).save_weights(path)
     refused(path, begun(FuzzyHess()), "another `direction`")
 

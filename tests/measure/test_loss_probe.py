@@ -279,7 +279,8 @@ def gains_on_a_noisy_quadratic(learning_rate, steps=200):
 
 
 def test_gain_falls_after_long_steps_and_rises_after_short_ones():
-    assert gains_on_a_noisy_quadratic(30.0) < 0.7
+    # Long steps oscillate: the memory grows first, and bears them for a while.
+    assert gains_on_a_noisy_quadratic(30.0, steps=600) < 0.7
     assert gains_on_a_noisy_quadratic(0.1) > 2.0
 
 
