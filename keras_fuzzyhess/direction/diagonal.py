@@ -140,7 +140,8 @@ class Diagonal(Direction):
         if self.basis is not None:
             self.basis.move(gradients, step, self._momentum)
             gradients = self.basis.into(gradients, step.indices)
-        momentum = move_unbiased(self._momentum, gradients, beta_1, step)
+        rate = unbiased_rate_at(beta_1, step)
+        momentum = self._momentum.move(gradients, rate, step.indices)
         mixed = quasi_hyperbolic(momentum, gradients, share)
         velocity = move_unbiased(self._velocity, gradients, self.beta_2, step)
         roots = square_roots(velocity)
@@ -160,7 +161,6 @@ class Diagonal(Direction):
             relative = scaled(gradients, scales)
             # Of the momentum with the last gradient's share, less that share.
             agreement = dot(relative, unclipped) / sum_of_squares(relative)
-            rate = unbiased_rate_at(beta_1, step)
             memory.observe(agreement - share / (1 - share), rate)
         vectors, size = clipped(unclipped, self.clip_factor)
         if self.basis is not None:
